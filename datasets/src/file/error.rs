@@ -22,6 +22,16 @@ pub enum FileError {
         /// The file.
         path: PathBuf,
     },
+    /// The extension names no known format, and the first bytes are those of a file of another kind.
+    #[error("{path}: the name tells no format, and it is {found}: {advice}", path = path.display())]
+    Unnamed {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        found: String,
+        /// What to do.
+        advice: &'static str,
+    },
     /// The first bytes are those of another kind of file than the name says.
     #[error("{path}: not {format}, it is {found}: {advice}", path = path.display())]
     Other {

@@ -15,10 +15,11 @@ pub(super) struct Kind {
 }
 
 /// Beginnings of files that are none of vectors.
-const BEGINNINGS: [(&[u8], &str, &str); 10] = [
+const BEGINNINGS: [(&[u8], &str, &str); 11] = [
     (b"\x1f\x8b", "a gzip archive", "unpack it with gunzip"),
     (b"\x28\xb5\x2f\xfd", "a zstd archive", "unpack it with unzstd"),
     (b"\xfd7zXZ", "an xz archive", "unpack it with unxz"),
+    (b"BZh", "a bzip2 archive", "unpack it with bunzip2"),
     (b"PK\x03\x04", "a zip archive", "unpack it (numpy.load opens npz; save the array with numpy.save)"),
     (b"\x89HDF\r\n", "an HDF5 file", "write its arrays with numpy.save"),
     (b"PAR1", "a Parquet file", "write its vectors with numpy.save"),
@@ -28,30 +29,42 @@ const BEGINNINGS: [(&[u8], &str, &str); 10] = [
     (b"<html", "an HTML page, as servers send in place of a file", "fetch the file again"),
 ];
 
+/// Names a file by its first bytes alone, where its name tells no format.
+pub(super) fn recognise_unnamed(head: &[u8]) -> Option<Kind> {
+    foreign(head).or_else(|| array(head)).or_else(|| text(head))
+}
+
 /// Names a file by its first bytes; `file_bytes` is its whole length, `format` what it cannot be read as.
 pub(super) fn recognise(head: &[u8], file_bytes: u64, format: Format) -> Option<Kind> {
+    let by_size = || by_size(head, file_bytes, format);
+    let rename = |found| Kind { found, advice: "give it the extension of what it holds" };
+    foreign(head)
+        .or_else(|| array(head).filter(|_| format != Format::Npy))
+        .or_else(|| by_size().map(rename))
+        .or_else(|| text(head))
+}
+
+/// What holds no rows of vectors.
+fn foreign(head: &[u8]) -> Option<Kind> {
     let text = head.trim_ascii_start();
     let begins = |with: &[u8]| {
         let start = if with.is_ascii() { text } else { head };
         start.get(..with.len()).is_some_and(|start| start.eq_ignore_ascii_case(with))
     };
-    if let Some((_, found, advice)) = BEGINNINGS.iter().find(|(with, ..)| begins(with)) {
-        return Some(Kind { found: (*found).to_owned(), advice });
-    }
-    let rename = "give it the extension of what it holds";
-    if head.starts_with(b"\x93NUMPY") && format != Format::Npy {
-        return Some(Kind { found: "an array of NumPy".to_owned(), advice: "give it the extension npy" });
-    }
-    if let Some(found) = by_size(head, file_bytes, format) {
-        return Some(Kind { found, advice: rename });
-    }
+    let (_, found, advice) = BEGINNINGS.iter().find(|(with, ..)| begins(with))?;
+    Some(Kind { found: (*found).to_owned(), advice })
+}
+
+fn array(head: &[u8]) -> Option<Kind> {
+    let advice = "give it the extension npy";
+    head.starts_with(b"\x93NUMPY").then(|| Kind { found: "an array of NumPy".to_owned(), advice })
+}
+
+fn text(head: &[u8]) -> Option<Kind> {
     let is_text = |byte: &u8| byte.is_ascii_graphic() || byte.is_ascii_whitespace();
-    if head.len() > 8 && head.iter().all(is_text) {
-        let advice =
-            "write its numbers with numpy.save; ids are whole numbers, so number what strings and UUIDs name";
-        return Some(Kind { found: "a text".to_owned(), advice });
-    }
-    None
+    let advice =
+        "write its numbers with numpy.save; ids are whole numbers, so number what strings and UUIDs name";
+    (head.len() > 8 && head.iter().all(is_text)).then(|| Kind { found: "a text".to_owned(), advice })
 }
 
 /// The other layouts of rows that give exactly the file's length.

@@ -9,7 +9,7 @@ use fs_err::File;
 use spandrel_index::{DIM_MAX, DType};
 
 use super::element::Element;
-use super::kind::{HEAD_BYTES, Kind, recognise};
+use super::kind::{HEAD_BYTES, Kind, recognise, recognise_unnamed};
 use super::npy::{self, NpyOrder};
 use super::{FileError, Format, InFile};
 
@@ -70,7 +70,8 @@ impl Layout {
         if metadata.is_dir() {
             return Err(FileError::Folder { path: path.to_owned() });
         }
-        let format = from.format()?;
+        let unnamed = |unknown| unnamed(path, &file, metadata.len()).unwrap_or(unknown);
+        let format = from.format().map_err(unnamed)?;
         if !metadata.is_file() {
             let found = "no plain file".to_owned();
             let advice = "rows are read by position; save it to a file first";
@@ -89,6 +90,19 @@ impl Layout {
         let layout = layout.map_err(|refused| header.other_kind().unwrap_or(refused))?;
         Ok((file, layout))
     }
+}
+
+/// The error that says what a file is whose name tells no format, if that can be told.
+fn unnamed(path: &Path, file: &File, file_bytes: u64) -> Option<FileError> {
+    let Kind { found, advice } = recognise_unnamed(&head_of(file, file_bytes)?)?;
+    Some(FileError::Unnamed { path: path.to_owned(), found, advice })
+}
+
+/// The first bytes of a file.
+fn head_of(file: &File, file_bytes: u64) -> Option<Vec<u8>> {
+    let mut head = vec![0; HEAD_BYTES.min(usize::try_from(file_bytes).unwrap_or(HEAD_BYTES))];
+    file.file().read_exact_at(&mut head, 0).ok()?;
+    Some(head)
 }
 
 /// The file whose header is being read.
@@ -224,8 +238,7 @@ impl Header<'_> {
 
     /// The error that names another kind of file, if this is one.
     fn other_kind(&self) -> Option<FileError> {
-        let mut head = vec![0; HEAD_BYTES.min(usize::try_from(self.file_bytes).unwrap_or(HEAD_BYTES))];
-        self.file.file().read_exact_at(&mut head, 0).ok()?;
+        let head = head_of(self.file, self.file_bytes)?;
         let Kind { found, advice } = recognise(&head, self.file_bytes, self.format)?;
         Some(FileError::Other { path: self.path.to_owned(), format: self.format, found, advice })
     }

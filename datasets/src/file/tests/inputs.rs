@@ -137,3 +137,32 @@ fn files_of_another_kind_are_named() {
         }
     }
 }
+
+/// Whoever had packed a file was told to say by a flag what it holds.
+#[test]
+fn files_of_another_kind_are_named_whatever_they_are_called() {
+    let folder = TempDir::new().unwrap();
+    let long = |head: &[u8]| [head, &[0; 400]].concat();
+    for (name, bytes, words) in [
+        ("base.fbin.gz", long(b"\x1f\x8b\x08"), "a gzip archive: unpack it"),
+        ("base.fbin.bz2", long(b"BZh9"), "a bzip2 archive: unpack it"),
+        ("base.npz", long(b"PK\x03\x04"), "a zip archive: unpack it"),
+        ("base.parquet", long(b"PAR1"), "a Parquet file"),
+        ("base", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n".to_vec(), "Git LFS"),
+        ("download", b"<!DOCTYPE html><html>not found</html>".to_vec(), "an HTML page"),
+        ("base.csv", b"0.5,0.25\n1.5,2.5\n".to_vec(), "a text"),
+        ("base.bin", long(b"\x93NUMPY\x01\x00"), "the extension npy"),
+    ] {
+        let path = folder.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        let refused = VectorFile::open(&path).unwrap_err();
+        assert!(matches!(refused, FileError::Unnamed { .. }), "{name}: {refused}");
+        assert!(refused.to_string().contains(words), "{name}: {refused}");
+        // Of ids there is one form with counts alone, which a name that tells nothing is taken for.
+        let refused = Truth::open(&path).unwrap_err().to_string();
+        assert!(refused.contains(words), "{name}: {refused}");
+    }
+    let path = folder.path().join("base.bin");
+    fs::write(&path, [1, 0, 0, 0, 2, 0, 0, 0, 7, 9]).unwrap();
+    assert!(matches!(VectorFile::open(&path), Err(FileError::UnknownFormat { .. })));
+}
