@@ -69,11 +69,7 @@ pub(super) fn warnings(manifest: &Manifest, recall: Option<&RecallCurves>) -> im
         let &RecallCurve { k, vectors, .. } = curve;
         let point = curve.points.last()?;
         let neighbours = if k == 1 { "neighbour" } else { "neighbours" };
-        let knob = match is_exact(manifest) {
-            _ if u64::from(point.lists) < manifest.found_lists() => "--max-lists of queries reads more of them",
-            false => "a longer code estimates better (--code, --search-memory), and --rerank of queries compares more",
-            true => "max_bytes of queries may be in the way",
-        };
+        let knob = knob(is_exact(manifest), u64::from(point.lists) < manifest.found_lists());
         Some(format!(
             "queries for {k} {neighbours}, vectors in {vectors}: recall {:.3} is to be expected where {RECALL_DEFAULT} was \
              looked for, with {} of {} lists{}; {knob}",
@@ -84,6 +80,18 @@ pub(super) fn warnings(manifest: &Manifest, recall: Option<&RecallCurves>) -> im
         ))
     });
     short.chain(partition::warnings(manifest))
+}
+
+/// What gives more recall than the end of a curve, where lists are left or not. It ends where more lists find no more: of codes, the number
+/// of vectors that are compared is in the way.
+const fn knob(is_exact: bool, are_left: bool) -> &'static str {
+    match (is_exact, are_left) {
+        (false, _) => {
+            "a longer code estimates better (--code, --search-memory), and --rerank of queries compares more"
+        }
+        (true, true) => "--max-lists of queries reads more of them",
+        (true, false) => "max_bytes of queries may be in the way",
+    }
 }
 
 /// Whether the usual recall is out of reach because of what queries miss, rather than for their being few.
@@ -138,4 +146,20 @@ pub(super) fn source(recall: &RecallCurves) -> String {
     let confidence =
         recall.confidence.map(|share| format!(", with a confidence of {share}")).unwrap_or_default();
     format!("{}{confidence}", recall.source)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// More lists were advised where they found nothing: of uniform data in 256 dimensions, 184 of 269 lists and all of them find 0.67.
+    #[test]
+    fn more_lists_are_not_advised_where_codes_are_in_the_way() {
+        for are_left in [false, true] {
+            assert!(
+                knob(false, are_left).contains("--rerank") && !knob(false, are_left).contains("--max-lists")
+            );
+        }
+        assert!(knob(true, true).contains("--max-lists") && !knob(true, false).contains("--max-lists"));
+    }
 }
