@@ -160,6 +160,8 @@ impl Queue {
             state = rest;
             match piece {
                 Some(started) => return Next::Piece(started),
+                // While a reply was given, an index was closed.
+                None if *seen != state.closed_indexes => continue,
                 None if state.closed && sleep => return Next::End,
                 None if !sleep => return Next::Nothing,
                 None => {}

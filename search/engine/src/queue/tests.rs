@@ -83,6 +83,25 @@ fn a_thread_takes_no_more_at_once_than_is_left_for_each_other() {
     });
 }
 
+/// The thread slept, and who had closed the index waited for ever.
+#[test]
+fn an_index_that_is_closed_while_a_reply_is_given_is_let_go_of() {
+    with_indexes(1.0, |index, other| {
+        let queue = Arc::new(Queue::new(2));
+        let (closing, number) = (Arc::clone(&queue), other.number);
+        let row_bytes = index.index.row_bytes();
+        let plan = QueryPlan::of(&SearchParams::new(1), &index.index).unwrap();
+        let task = Queries::new(vec![0; row_bytes].into(), row_bytes, plan);
+        let terms = Terms { deadline: None, stop: Some(Arc::new(AtomicBool::new(true))) };
+        queue
+            .push(Job::new(task, index, terms, Box::new(move |_| closing.close_index(number))), true)
+            .unwrap();
+        let (sender, receiver) = std::sync::mpsc::channel();
+        std::thread::spawn(move || sender.send(matches!(queue.next(true, &mut 0), Next::LetGo)));
+        assert_eq!(receiver.recv_timeout(Duration::from_secs(20)), Ok(true));
+    });
+}
+
 #[test]
 fn indexes_take_turns_by_the_work_of_their_queries() {
     with_indexes(1.0, |index, other| {
