@@ -30,23 +30,27 @@ pub fn decode_into(dtype: DType, bytes: &[u8], out: &mut Vec<f32>) {
 /// # Errors
 /// The place of the first number that the type cannot hold; nothing is appended.
 pub fn encode(dtype: DType, numbers: &[f32], out: &mut Vec<u8>) -> Result<(), usize> {
-    let all = |holds: fn(f32) -> bool| numbers.iter().position(|&x| !holds(x)).map_or(Ok(()), Err);
     match dtype {
         DType::F32 => out.extend(numbers.iter().flat_map(|x| x.to_le_bytes())),
         DType::F16 => {
-            all(|x| !x.is_finite() || x.abs() < F16_OVERFLOWS)?;
+            check(numbers, |x| !x.is_finite() || x.abs() < F16_OVERFLOWS)?;
             out.extend(numbers.iter().flat_map(|&x| f16::from_f32(x).to_le_bytes()));
         }
         DType::I8 => {
-            all(|x| (-128.0..=127.0).contains(&x) && x.fract() == 0.0)?;
+            check(numbers, |x| (-128.0..=127.0).contains(&x) && x.fract() == 0.0)?;
             out.extend(numbers.iter().map(|&x| (x as i8).cast_unsigned())); // CAST: whole and in range
         }
         DType::U8 => {
-            all(|x| (0.0..=255.0).contains(&x) && x.fract() == 0.0)?;
+            check(numbers, |x| (0.0..=255.0).contains(&x) && x.fract() == 0.0)?;
             out.extend(numbers.iter().map(|&x| x as u8)); // CAST: whole and in range
         }
     }
     Ok(())
+}
+
+/// The place of the first number that does not hold, as an error.
+fn check(numbers: &[f32], holds: impl Fn(f32) -> bool) -> Result<(), usize> {
+    numbers.iter().position(|&x| !holds(x)).map_or(Ok(()), Err)
 }
 
 #[cfg(test)]

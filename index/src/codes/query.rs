@@ -42,8 +42,8 @@ impl CodeQuery {
         frame.query_rotation().apply(&self.centred, frame.dim, &mut self.rotation, &mut self.rotated);
     }
 
-    /// Takes errors for no smaller than codes state them, wherever the query lies: what codes of a sample lose there on average says
-    /// nothing of the vector that loses the most.
+    /// Takes errors for no smaller than codes state them. What codes of a sample lose on average where the query lies says nothing of the
+    /// vector that loses the most.
     pub fn trust_no_average(&mut self) {
         self.error_ratio = self.error_ratio.max(1.0);
     }

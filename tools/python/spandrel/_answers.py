@@ -49,15 +49,22 @@ def _documents_in(vectors: search_pb2.Vectors, count: int) -> List[npt.NDArray[A
     return [rows[start:end] for start, end in zip(offsets, offsets[1:])]
 
 
-def _documents_of_queries(responses: Sequence[search_pb2.SearchBatchResponse]) -> List[List[npt.NDArray[Any]]]:
-    """The vectors of the documents of each query."""
-    rows: List[List[npt.NDArray[Any]]] = []
+def _by_query(
+    responses: Sequence[search_pb2.SearchBatchResponse], of: Callable[[search_pb2.SearchBatchResponse], List[T]]
+) -> List[List[T]]:
+    """What `of` tells of all neighbours of a response, query by query."""
+    rows: List[List[T]] = []
     for response in responses:
-        all, first = _documents_in(response.vectors, len(response.ids)), 0
+        all, first = of(response), 0
         for count in response.counts:
             rows.append(all[first : first + count])
             first += count
     return rows
+
+
+def _documents_of_queries(responses: Sequence[search_pb2.SearchBatchResponse]) -> List[List[npt.NDArray[Any]]]:
+    """The vectors of the documents of each query."""
+    return _by_query(responses, lambda response: _documents_in(response.vectors, len(response.ids)))
 
 
 def _padded(flat: npt.NDArray[Any], present: npt.NDArray[np.bool_], fill: Any) -> npt.NDArray[Any]:
@@ -149,13 +156,7 @@ def _indexes_of(responses: Sequence[search_pb2.SearchBatchResponse], present: np
 
 def _of_queries(responses: Sequence[search_pb2.SearchBatchResponse]) -> List[List[Dict[str, Any]]]:
     """What the neighbours of each query have."""
-    rows: List[List[Dict[str, Any]]] = []
-    for response in responses:
-        all, first = _attributes_of(response.attributes, len(response.ids)), 0
-        for count in response.counts:
-            rows.append(all[first : first + count])
-            first += count
-    return rows
+    return _by_query(responses, lambda response: _attributes_of(response.attributes, len(response.ids)))
 
 
 def _attributes_of(attributes: Sequence[search_pb2.AttributeValues], count: int) -> List[Dict[str, Any]]:

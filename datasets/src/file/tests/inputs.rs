@@ -140,7 +140,7 @@ fn files_of_another_kind_are_named() {
 
 /// Whoever had packed a file was told to say by a flag what it holds.
 #[test]
-fn files_of_another_kind_are_named_whatever_they_are_called() {
+fn files_of_another_kind_are_named_where_their_names_tell_no_format() {
     let folder = TempDir::new().unwrap();
     let long = |head: &[u8]| [head, &[0; 400]].concat();
     for (name, bytes, words) in [

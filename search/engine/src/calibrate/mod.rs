@@ -110,7 +110,7 @@ pub fn calibrate(
         None => (Queries::read(&index)?, Rule::of_rows(confidence), RecallSource::Rows),
     };
     let given = Given { queries: &queries, given, rule };
-    let mut trials = Trials::new(&index, given, (placement, &pool), &ks, tell)?;
+    let mut trials = Trials::new(&index, given, placement, &pool, &ks, tell)?;
     let mut tiers = vec![Tier::Ssd];
     if trials.has_codes() && manifest.build.codes == Tier::Memory {
         tiers.push(Tier::Memory);

@@ -31,7 +31,7 @@ const CHUNK_BYTES: u64 = 1 << 20;
 /// Vectors that are compared together.
 const TILE: usize = 512;
 /// Chunks that each thread takes before the caller is asked whether to go on.
-const CHUNKS: u64 = 16;
+const CHUNKS: usize = 16;
 /// Queries that each thread compares with all heads before the caller is asked.
 const QUERIES: usize = 16;
 
@@ -203,8 +203,8 @@ fn count(
     let threads = of.pool.current_num_threads();
     let mut parts: Vec<Mutex<(Counts, Vec<u8>)>> = Vec::new();
     parts.resize_with(threads, || Mutex::new((Counts::new(asked.len(), sum.radii), Vec::new())));
-    let chunks: Vec<u64> = (0..all).step_by(step as usize).collect(); // CAST: widening, here and below
-    for chunks in chunks.chunks(CHUNKS as usize * threads) {
+    let chunks: Vec<u64> = (0..all).step_by(step as usize).collect(); // CAST: widening
+    for chunks in chunks.chunks(CHUNKS * threads) {
         if !go_on() {
             return Err(CalibrateError::Stopped);
         }

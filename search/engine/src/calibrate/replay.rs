@@ -167,7 +167,7 @@ impl<'a> Replayer<'a> {
             // Twice as many, since each time heads are put in order and the query is made ready for codes.
             let more = (2 * known).min(field.lists_max as usize).max(lists);
             let more = if known >= lists { (2 * known).max(1) } else { more };
-            self.record(field, query, seen, (asked, more.min(all)))?;
+            self.record(field, query, seen, asked, more.min(all))?;
         }
     }
 
@@ -177,7 +177,8 @@ impl<'a> Replayer<'a> {
         field: Field<'_>,
         number: usize,
         seen: &mut Seen,
-        (asked, lists): (&Asked, usize),
+        asked: &Asked,
+        lists: usize,
     ) -> Result<(), CalibrateError> {
         let index = self.index;
         let row = field.queries.row(number);

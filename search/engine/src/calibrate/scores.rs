@@ -12,7 +12,7 @@ use crate::subject::Prepared;
 const TOGETHER: usize = 64;
 
 /// How many are before `location`: known scores are many, and those asked for lie close together.
-fn fewer(known: &[(Location, f32)], location: Location) -> usize {
+fn count_before(known: &[(Location, f32)], location: Location) -> usize {
     let mut end = 1;
     while end < known.len() && known[end - 1].0 < location {
         end *= 2;
@@ -49,7 +49,7 @@ impl<'a> Scores<'a> {
         let (mut at, before) = (0, known.len());
         for locations in locations.chunks(TOGETHER) {
             let mut score_of = |location: Location| {
-                at += fewer(&known[at..before], location);
+                at += count_before(&known[at..before], location);
                 known[..before].get(at).filter(|(known, _)| *known == location).map(|&(_, score)| score)
             };
             let found: Vec<Option<f32>> = locations.iter().map(|&location| score_of(location)).collect();
@@ -107,7 +107,7 @@ mod tests {
                 (0..count).map(|at| (Location::new(0, 2 * at + 1), 0.0)).collect();
             for position in 0..2 * count + 3 {
                 let before = known.iter().filter(|(known, _)| *known < Location::new(0, position)).count();
-                assert_eq!(fewer(&known, Location::new(0, position)), before, "{position} of {count}");
+                assert_eq!(count_before(&known, Location::new(0, position)), before, "{position} of {count}");
             }
         }
     }

@@ -105,7 +105,8 @@ impl<'a> Trials<'a> {
     pub(super) fn new(
         index: &'a Index,
         given: Given<'a>,
-        (placement, pool): (Placement, &'a ThreadPool),
+        placement: Placement,
+        pool: &'a ThreadPool,
         ks: &[u32],
         tell: &'a mut dyn FnMut(u64) -> bool,
     ) -> Result<Trials<'a>, CalibrateError> {
