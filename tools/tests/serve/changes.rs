@@ -13,6 +13,7 @@ use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
+use crate::holding::until;
 use crate::support::{QUERIES, Server, copy_folder, made, request, run, spandrel};
 
 /// Asks without a pause until told to stop; checks every answer. How many there were.
@@ -170,11 +171,15 @@ fn two_servers_are_restarted_in_turn_without_a_failed_call() {
         let client = Client::new(&config).unwrap();
         let whole = ids_of("index");
         let stop = Arc::new(AtomicBool::new(false));
+        let answered = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&answered);
         let asking = keep_asking(client, Arc::clone(&stop), move |number, answer| {
             assert_eq!(answer.ids, whole[number]);
+            count.fetch_add(1, Ordering::Relaxed);
         });
         for turn in 0..4 {
-            tokio::time::sleep(Duration::from_millis(200)).await;
+            let before = answered.load(Ordering::Relaxed);
+            until("calls are answered", || answered.load(Ordering::Relaxed) > before + 100).await;
             let at = turn % 2;
             let flags = ["--listen", &addresses[at]];
             let index = format!("index={}", made().text("index"));

@@ -8,6 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use spandrel_proto::v1;
 use tonic::Code;
 
+use crate::holding::{settled, until};
 use crate::support::{Server, raw_call, request, run};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -241,16 +242,13 @@ fn a_client_that_reads_nothing_costs_a_bounded_amount() {
         });
         // Answers of 12 kB each, none of which is taken in.
         let _stream = client.search_stream(queries, None).await.unwrap();
-        let mut sent = 0;
-        loop {
-            tokio::time::sleep(Duration::from_millis(700)).await;
+        let sent = || {
             let now = asked.load(std::sync::atomic::Ordering::Relaxed);
             assert!(now < 100_000, "{now} queries sent, and the client is not made to wait");
-            if now > 0 && now == sent {
-                break;
-            }
-            sent = now;
-        }
+            now as f64
+        };
+        until("some are sent", || sent() > 0.0).await;
+        settled(sent, async || drop(client.search(request(0)).await)).await;
         assert_well(&server, before).await;
     });
 }

@@ -212,6 +212,7 @@ fn an_answer_on_its_way_is_finished_before_the_server_ends() {
         server.log.wait(&["stopping"]);
         let mut total = came.len();
         loop {
+            // A client that reads slowly.
             tokio::time::sleep(Duration::from_millis(5)).await;
             body.flow_control().release_capacity(came.len()).unwrap();
             let Some(more) = body.data().await else { break };

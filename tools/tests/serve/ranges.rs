@@ -1,5 +1,6 @@
 //! All within a radius over the wire: whole, in order, bounded, and given up.
 use std::collections::BTreeSet;
+use std::net::TcpStream;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use tempfile::TempDir;
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
-use crate::holding::{ended_with, held, until};
+use crate::holding::{ended_with, held, settled, until};
 use crate::raw::Raw;
 use crate::support::{Server, request, run, spandrel};
 
@@ -63,6 +64,12 @@ fn within(radius: f32) -> v1::SearchRangeRequest {
         radius: Some(radius),
         ..Default::default()
     }
+}
+
+/// Has a search for the 10 nearest answered.
+async fn ask(server: &Server) {
+    let request = v1::SearchRequest { query: within(FAR).query, k: 10, ..Default::default() };
+    assert_eq!(server.client().search(request).await.unwrap().ids.len(), 10);
 }
 
 /// The messages of an answer: ids and distances of each, and its end.
@@ -162,30 +169,19 @@ fn a_reader_that_never_reads_holds_no_thread_and_little_memory() {
         let flags =
             ["--threads", "1", "--in-flight", "1", "--request-seconds", "3", "--metrics", "127.0.0.1:0"];
         let server = server(&[&flags[..], &["--queue-delay-ms", "60000"]].concat());
-        let nearest = || {
-            let query = within(FAR).query;
-            let request = v1::SearchRequest { query, k: 10, ..Default::default() };
-            let client = server.client();
-            async move { client.search(request).await.unwrap() }
-        };
-        nearest().await;
+        ask(&server).await;
+        let lists = f64::from(server.client().describe_index("").await.unwrap().lists);
         let raw = Raw::to(&server, 0).await;
         let mut unread = Vec::new();
         for _ in 0..4 {
             unread.push(raw.call(SEARCH_RANGE, &within(FAR)).await);
         }
         until("a first message is ready", || held(&server) > 1e5).await;
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        // Of each call three messages at most, of a quarter of a megabyte, and room for the next.
-        let grown = held(&server);
-        assert!(grown < 4.0 * 4.0 * 250e3, "{grown} bytes are held");
-        // The only search thread, with one query at a time, is free.
-        for _ in 0..20 {
-            assert_eq!(nearest().await.ids.len(), 10);
-        }
-        let worked = server.processor_time();
-        tokio::time::sleep(Duration::from_millis(500)).await;
-        assert!(server.processor_time() - worked < Duration::from_millis(200), "nobody searches on");
+        // The only search thread, with one query at a time, is free: nobody searches on.
+        let grown = settled(|| held(&server), async || ask(&server).await).await;
+        assert!(server.metric("spandrel_queries_in_flight{index=\"index\"}") < 0.5);
+        // Of each call the numbers of its lists, and two messages of four.
+        assert!(grown < 4.0 * (20.0 * lists + 2.5 * 120e3), "{grown} bytes are held");
         assert!(raw.ends_within(Duration::from_secs(20)).await);
         until("all comes back", || held(&server) < 1.0).await;
     });
@@ -210,8 +206,7 @@ fn what_is_held_to_the_end_is_counted() {
             };
             let is_so = || (least..most).contains(&held(&server));
             until(&format!("{least} to {most} bytes are held for {results} results"), is_so).await;
-            tokio::time::sleep(Duration::from_millis(300)).await;
-            of_lists = held(&server);
+            of_lists = settled(|| held(&server), async || ask(&server).await).await;
             assert!((least..most).contains(&of_lists), "{of_lists} bytes, not {least} to {most}");
             drop(unread);
             until("all comes back", || held(&server) < 1.0).await;
@@ -229,7 +224,7 @@ fn one_under_way_when_the_server_stops_is_finished() {
         let mut came = body.data().await.unwrap().unwrap();
         server.terminate();
         server.log.wait(&["stopping"]);
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        until("no further connection is taken", || TcpStream::connect(&server.address).is_err()).await;
         let mut all = Vec::new();
         loop {
             all.extend_from_slice(&came);

@@ -21,12 +21,21 @@ struct State {
     next: usize,
     handed: usize,
     is_closed: bool,
+    /// Threads that wait.
+    #[cfg(test)]
+    waiting: usize,
 }
 
 impl<'a> Gate<'a> {
     /// From group `first` on; at most `ahead` groups are under way.
     pub(super) fn new(first: usize, ahead: usize, stop: &'a AtomicBool) -> Gate<'a> {
-        let state = State { next: first, handed: first, is_closed: false };
+        let state = State {
+            next: first,
+            handed: first,
+            is_closed: false,
+            #[cfg(test)]
+            waiting: 0,
+        };
         Gate { state: Mutex::new(state), moved: Condvar::new(), ahead, stop }
     }
 
@@ -41,7 +50,15 @@ impl<'a> Gate<'a> {
                 state.next += 1;
                 return Some(state.next - 1);
             }
+            #[cfg(test)]
+            {
+                state.waiting += 1;
+            }
             state = self.moved.wait_timeout(state, LOOK).unwrap_or_else(PoisonError::into_inner).0;
+            #[cfg(test)]
+            {
+                state.waiting -= 1;
+            }
         }
     }
 
@@ -94,8 +111,10 @@ mod tests {
         assert_eq!([gate.enter(), gate.enter()], [Some(5), Some(6)]);
         thread::scope(|scope| {
             let waiting = scope.spawn(|| gate.enter());
-            thread::sleep(2 * LOOK);
-            assert!(!waiting.is_finished());
+            while gate.lock().waiting == 0 {
+                assert!(!waiting.is_finished(), "it did not wait");
+                thread::yield_now();
+            }
             gate.hand_out(6);
             assert_eq!(waiting.join().unwrap(), Some(7));
             let waiting = scope.spawn(|| gate.enter());

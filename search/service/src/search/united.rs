@@ -254,7 +254,7 @@ mod tests {
         let held = Arc::new(());
         let waits = |held: Arc<()>| -> Searching<'static, u32> {
             Box::pin(async move {
-                tokio::time::sleep(Duration::from_secs(3600)).await;
+                std::future::pending::<()>().await;
                 drop(held);
                 Ok(1)
             })
