@@ -1,10 +1,11 @@
 //! An immutable file, opened for direct reads where the file system allows.
 use std::fs::{File, OpenOptions};
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustix::fs::{Mode, OFlags, openat};
 use spandrel_names::named;
 
 use super::{OpenError, Read, ReadError};
@@ -42,6 +43,23 @@ impl ReadFile {
     /// [`OpenError`]; with [`Direct::On`] also where the file system has no direct reads.
     pub fn open(path: &Path, direct: Direct) -> Result<Arc<ReadFile>, OpenError> {
         ReadFile::open_named(path, path, direct)
+    }
+
+    /// As [`ReadFile::open`], through the cache and in an open folder. A link is no file, wherever it leads.
+    pub(crate) fn open_in(
+        folder: BorrowedFd<'_>,
+        name: &str,
+        path: &Path,
+    ) -> Result<Arc<ReadFile>, OpenError> {
+        let failed = |source| OpenError::Open { path: path.to_owned(), source };
+        // Only found, not opened: a pipe would wait for somebody to write to it.
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let found = openat(folder, name, flags, Mode::empty()).map_err(|error| failed(error.into()))?;
+        let found = File::from(found);
+        if !found.metadata().map_err(failed)?.is_file() {
+            return Err(OpenError::NotAFile { path: path.to_owned() });
+        }
+        ReadFile::open_named(&by_descriptor(&found), path, Direct::Off)
     }
 
     /// As [`ReadFile::open`], by one path under the name of another.
@@ -161,6 +179,11 @@ impl ReadFile {
     pub(crate) fn raw_fd(&self) -> RawFd {
         self.file.as_raw_fd()
     }
+}
+
+/// The path of what is open, whatever its name became. There where `/proc` is mounted.
+pub(crate) fn by_descriptor(open: &impl AsRawFd) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", open.as_raw_fd()))
 }
 
 /// Opens for direct reads and finds the alignment they need, or `None` where they are not possible.

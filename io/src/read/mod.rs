@@ -25,5 +25,6 @@ pub use reader::{Completion, Reader};
 pub use request::Read;
 pub use uring::UringReader;
 
+pub(crate) use file::by_descriptor;
 pub(crate) use intake::Intake;
 pub(crate) use transfer::Transfer;

@@ -116,9 +116,13 @@ pub trait Store: fmt::Debug + Send + Sync {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::io::ErrorKind;
+    use std::os::unix::fs::symlink;
+
     use super::*;
-    use crate::Direct;
     use crate::faults::CrashStore;
+    use crate::{Direct, OpenError};
 
     fn exercise(store: &dyn Store) {
         store.replace("CURRENT", b"one").unwrap();
@@ -161,6 +165,53 @@ mod tests {
         let nowhere = FolderStore::new(Path::new("/no/such/folder"));
         assert!(nowhere.list().is_err() && nowhere.create("x").is_err() && nowhere.sync().is_err());
         assert!(matches!(nowhere.open("x"), Err(StoreError::Missing { .. })));
+    }
+
+    #[test]
+    fn a_folder_beneath_a_root_is_reached_without_links_and_stays_itself() {
+        let root = tempfile::tempdir().unwrap();
+        let path = |name: &str| root.path().join(name);
+        let outside = tempfile::tempdir().unwrap();
+        fs::create_dir_all(path("a/live")).unwrap();
+        let beneath = |path: &Path| FolderStore::beneath(root.path(), path);
+        let store = beneath(&path("a/live")).unwrap();
+        exercise(&store);
+        assert_eq!(store.root(), path("a/live"));
+        exercise(&beneath(root.path()).unwrap());
+
+        // Another folder takes its place.
+        fs::rename(path("a"), path("b")).unwrap();
+        symlink(outside.path(), path("a")).unwrap();
+        fs::create_dir(outside.path().join("live")).unwrap();
+        fs::write(outside.path().join("live/CURRENT"), "outside").unwrap();
+        assert_eq!(store.read("CURRENT", 100).unwrap(), b"two");
+        store.publish("new", b"x").unwrap();
+        assert_eq!(fs::read_dir(outside.path().join("live")).unwrap().count(), 1);
+        assert_eq!(fs::read(path("b/live/new")).unwrap(), b"x");
+        let refused = [
+            (path("a/live"), ErrorKind::NotADirectory),
+            (path("b/live/CURRENT"), ErrorKind::NotADirectory),
+            (path("b/none"), ErrorKind::NotFound),
+            (path("b/../a"), ErrorKind::InvalidInput),
+            (outside.path().to_owned(), ErrorKind::InvalidInput),
+        ];
+        for (path, kind) in refused {
+            assert_eq!(beneath(&path).unwrap_err().kind(), kind, "{}", path.display());
+        }
+
+        // Neither links nor pipes are files of it.
+        symlink(outside.path().join("live/CURRENT"), path("b/live/link")).unwrap();
+        let made = std::process::Command::new("mkfifo").arg(path("b/live/pipe")).status().unwrap();
+        assert!(made.success());
+        for name in ["link", "pipe"] {
+            let refused = store.open(name).unwrap_err();
+            assert!(matches!(refused, StoreError::Open(OpenError::NotAFile { .. })), "{refused:?}");
+            assert!(refused.to_string().contains(path("a/live").to_str().unwrap()), "{refused}");
+        }
+        fs::write(outside.path().join("kept"), "kept").unwrap();
+        symlink(outside.path().join("kept"), path("b/live/new.partial")).unwrap();
+        assert!(store.replace("new", b"y").is_err());
+        assert_eq!(fs::read(outside.path().join("kept")).unwrap(), b"kept");
     }
 
     #[test]

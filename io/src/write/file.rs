@@ -29,7 +29,12 @@ impl FileWriter {
     /// # Errors
     /// [`WriteError::Create`], [`WriteError::Busy`], or [`WriteError::DiskFull`] when not even an empty file fits.
     pub fn create(path: &Path) -> Result<FileWriter, WriteError> {
-        Ok(FileWriter::over(Box::new(PartialFile::create(path)?), path))
+        FileWriter::create_at(path, path)
+    }
+
+    /// As [`FileWriter::create`], reached by one path and called by another.
+    pub(crate) fn create_at(at: &Path, path: &Path) -> Result<FileWriter, WriteError> {
+        Ok(FileWriter::over(Box::new(PartialFile::create(at, path)?), path))
     }
 
     /// Writes into `sink`; errors name `path`.

@@ -1,7 +1,7 @@
 //! One writer per directory.
 use std::fs::{File, TryLockError};
 use std::io::{self, Read as _, Seek, Write};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// Why a directory could not be locked.
@@ -70,7 +70,8 @@ impl FolderLock {
 
 /// Opens a file for reading and writing, or makes an empty one, and locks it until it is closed, without waiting.
 ///
-/// The lock counts while the file has this name: one that lost it to a rename or removal meanwhile is not taken.
+/// The lock counts while the file has this name: one that lost it to a rename or removal meanwhile is not taken. A symbolic link is
+/// not followed: whoever may write to the folder could have any other file written over.
 ///
 /// # Errors
 /// [`LockError::Held`] when another process, or another lock of this one, has it.
@@ -92,13 +93,14 @@ pub fn lock_file(path: &Path) -> Result<File, LockError> {
 }
 
 fn open(path: &Path) -> io::Result<File> {
-    File::options().read(true).write(true).create(true).truncate(false).open(path)
+    let mut options = File::options();
+    options.read(true).write(true).create(true).truncate(false).custom_flags(libc::O_NOFOLLOW).open(path)
 }
 
 /// Whether an open file is the one that has its name.
 fn is_named(file: &File, path: &Path) -> io::Result<bool> {
     let open = file.metadata()?;
-    match std::fs::metadata(path) {
+    match std::fs::symlink_metadata(path) {
         Ok(named) => Ok((open.dev(), open.ino()) == (named.dev(), named.ino())),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(e) => Err(e),

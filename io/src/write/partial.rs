@@ -44,8 +44,9 @@ pub(super) struct PartialFile {
 }
 
 impl PartialFile {
-    pub(super) fn create(path: &Path) -> Result<PartialFile, WriteError> {
-        let mut partial = path.as_os_str().to_owned();
+    /// Reached by `at` and called `path`.
+    pub(super) fn create(at: &Path, path: &Path) -> Result<PartialFile, WriteError> {
+        let mut partial = at.as_os_str().to_owned();
         partial.push(".partial");
         let partial = PathBuf::from(partial);
         let failed = |source| match WriteError::new(path, 0, source) {
@@ -58,7 +59,7 @@ impl PartialFile {
         })?;
         // What an interrupted writer left.
         file.set_len(0).map_err(failed)?;
-        Ok(PartialFile { file, path: path.to_owned(), partial, finished: false })
+        Ok(PartialFile { file, path: at.to_owned(), partial, finished: false })
     }
 
     fn rename(&self, naming: Naming) -> io::Result<()> {

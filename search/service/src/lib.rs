@@ -28,6 +28,7 @@ mod metrics;
 mod observe;
 mod operations;
 mod peer;
+mod place;
 mod progress;
 mod recall;
 mod refusal;

@@ -1,15 +1,18 @@
 //! Which indexes are being served, by name.
 use std::collections::BTreeMap;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use spandrel_engine::ThreadReport;
+use spandrel_io::FolderStore;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::descriptors::{Shares, files_of};
 use crate::health::Health;
+use crate::place::Place;
 use crate::progress::Progress;
 use crate::refusal::Refusal;
 use crate::served::{IndexConfig, Opening, Served, Source, Which};
@@ -168,15 +171,18 @@ impl Registry {
         }
     }
 
-    /// Opens a further index. Given up, it stops opening.
+    /// Opens a further index, at the place that its path was found to be. Given up, it stops opening.
     pub(crate) async fn load(
         self: &Arc<Self>,
         config: IndexConfig,
+        place: Place,
         progress: Arc<Progress>,
     ) -> Result<Arc<Served>, Refusal> {
         let held = Arc::clone(&self.changes).lock_owned().await;
         self.check_new(&config.name)?;
-        Ok(self.open(held, config.into(), progress).await?.served)
+        let source = Source { place, version: config.which() };
+        let wanted = Wanted { config, source, loaded: None, approve: false };
+        Ok(self.open(held, wanted, progress).await?.served)
     }
 
     /// Stops serving an index.
@@ -204,19 +210,19 @@ impl Registry {
         }
     }
 
-    /// Puts a version, the one in force if none is named, in `path`, or in the folder it has, in the place of an index, and
+    /// Puts a version, the one in force if none is named, in `place`, or in the folder it has, in the place of an index, and
     /// approves it. Given up, it stops opening, and the one before stays.
     pub(crate) async fn switch(
         self: &Arc<Self>,
         name: &str,
-        path: Option<PathBuf>,
+        place: Option<Place>,
         version: Option<u64>,
         progress: Arc<Progress>,
     ) -> Result<Switched, Refusal> {
         let held = Arc::clone(&self.changes).lock_owned().await;
         let old = self.get(name)?;
         let source = Source {
-            path: path.unwrap_or_else(|| old.index().dir().to_owned()),
+            place: place.unwrap_or_else(|| old.place.clone()),
             version: version.map_or(Which::InForce, Which::Number),
         };
         let loaded = Some(Arc::clone(&old));
@@ -237,17 +243,18 @@ impl Registry {
         let (registry, stop) = (Arc::clone(self), given_up.share());
         let opening = tokio::spawn(async move {
             let _held = held;
-            let (with, flag) = (registry.opening.clone(), Arc::clone(&stop));
+            let (within, flag) = (Arc::clone(&registry), Arc::clone(&stop));
             let Wanted { config, source, loaded, approve } = wanted;
             let name = config.name.clone();
             let old = loaded.clone();
             let opening = tokio::task::spawn_blocking(move || {
+                let (with, store) = (&within.opening, within.folder(&source.place)?);
                 let before = old.as_ref().map(|old| files_of(old.index().manifest()));
-                if let Some(files) = source.files() {
+                if let Some(files) = source.files(&store) {
                     with.descriptors.put_by(&config.name, before.unwrap_or(0).max(files))?;
                     with.descriptors.wait_free(files, &flag)?;
                 }
-                Served::open(config, &source, old.as_deref(), &with, progress, &flag)
+                Served::open(config, (source, store), old.as_deref(), with, progress, &flag)
             });
             let opened = opening.await.map_err(|e| Refusal::Internal(format!("opening an index: {e}")));
             let served = opened.flatten().inspect_err(|_| registry.count_files(&name))?;
@@ -299,17 +306,28 @@ impl Registry {
         }
     }
 
-    /// The folder that a client names, if it lies inside one of the roots.
-    pub(crate) fn confined(&self, path: &str) -> Result<PathBuf, Refusal> {
-        let real =
-            fs_err::canonicalize(path).ok().filter(|real| self.roots.iter().any(|r| real.starts_with(r)));
+    /// The folder that a client names, if it lies inside one of the roots. Whether it still does is seen when it is opened.
+    pub(crate) fn confined(&self, path: &str) -> Result<Place, Refusal> {
+        let place = fs_err::canonicalize(path).ok().and_then(|real| {
+            let root = self.roots.iter().find(|root| real.starts_with(root))?;
+            Some(Place::beneath(root, real))
+        });
         // What is missing and what lies outside are not told apart, so that nobody can look around.
-        real.ok_or_else(|| {
-            let roots: Vec<String> =
-                self.roots.iter().map(|root| format!("--root {}", root.display())).collect();
-            let roots = if roots.is_empty() { "no --root".to_owned() } else { roots.join(" ") };
-            Refusal::Outside { path: path.to_owned(), roots }
+        place.ok_or_else(|| self.outside(path))
+    }
+
+    /// Opens the folder of an index. One that a client named may have become a link since it was found to lie inside a root.
+    fn folder(&self, place: &Place) -> Result<FolderStore, Refusal> {
+        place.store().map_err(|error| match error.kind() {
+            io::ErrorKind::Unsupported => Refusal::Precondition(error.to_string()),
+            _ => self.outside(&place.path().display().to_string()),
         })
+    }
+
+    fn outside(&self, path: &str) -> Refusal {
+        let roots: Vec<String> = self.roots.iter().map(|root| format!("--root {}", root.display())).collect();
+        let roots = if roots.is_empty() { "no --root".to_owned() } else { roots.join(" ") };
+        Refusal::Outside { path: path.to_owned(), roots }
     }
 }
 

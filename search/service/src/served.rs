@@ -17,6 +17,7 @@ use crate::causes::with_causes;
 use crate::descriptors::{Shares, files_of};
 use crate::filters::Filters;
 use crate::metrics::{IndexMetrics, Metrics};
+use crate::place::Place;
 use crate::progress::Progress;
 use crate::recall::{Measured, Recall};
 use crate::refusal::Refusal;
@@ -38,8 +39,7 @@ pub struct IndexConfig {
 /// What an index is opened from.
 #[derive(Debug, Clone)]
 pub(crate) struct Source {
-    /// Its folder.
-    pub(crate) path: PathBuf,
+    pub(crate) place: Place,
     pub(crate) version: Which,
 }
 
@@ -89,19 +89,19 @@ impl Which {
 
 impl Source {
     /// Files that it has open; none where that cannot be told before it is opened.
-    pub(crate) fn files(&self) -> Option<usize> {
-        self.version.manifest(&FolderStore::new(&self.path)).as_ref().map(files_of)
+    pub(crate) fn files(&self, store: &FolderStore) -> Option<usize> {
+        self.version.manifest(store).as_ref().map(files_of)
     }
 }
 
 impl IndexConfig {
-    fn which(&self) -> Which {
+    pub(crate) fn which(&self) -> Which {
         self.version.map_or(Which::Approved, Which::Number)
     }
 
-    /// What a start or a load opens.
+    /// What a start opens.
     pub(crate) fn source(&self) -> Source {
-        Source { path: self.path.clone(), version: self.which() }
+        Source { place: Place::of_settings(&self.path), version: self.which() }
     }
 
     /// Opens what a server that starts with this serves.
@@ -149,6 +149,8 @@ pub(crate) struct Served {
     pub(crate) opened: Instant,
     /// Time that opening took.
     pub(crate) opening_time: Duration,
+    /// Where it was opened.
+    pub(crate) place: Place,
     version: Version,
     pub(crate) lookup: Arc<Lookup>,
     pub(crate) admission: Arc<Admission>,
@@ -164,12 +166,12 @@ pub(crate) struct Served {
 }
 
 impl Served {
-    /// Opens an index from `source`, and counts in `progress` what is read. Blocks for as long as reading what stays in memory
+    /// Opens an index from `source`, whose folder is `store`, and counts in `progress` what is read. Blocks for as long as reading what stays in memory
     /// takes, or until `stop` is set. Of a version that differs from `loaded`, whose place it takes, in its recall alone, nothing else is
     /// read.
     pub(crate) fn open(
         config: IndexConfig,
-        source: &Source,
+        (source, store): (Source, FolderStore),
         loaded: Option<&Served>,
         opening: &Opening,
         progress: Arc<Progress>,
@@ -178,7 +180,7 @@ impl Served {
         let begun = Instant::now();
         let searching = *opening.executor.config();
         let slots = searching.threads * searching.in_flight;
-        let store = Watched::new(&source.path, progress);
+        let store = Watched::new(store, progress);
         let share =
             |loaded: &Served| source.version.share(&store, loaded.index(), config.options, stop).transpose();
         let shared = loaded.and_then(share).transpose()?;
@@ -200,6 +202,7 @@ impl Served {
             config,
             opened: Instant::now(),
             opening_time: begun.elapsed(),
+            place: source.place,
             version,
             lookup,
             admission,
@@ -233,7 +236,7 @@ impl Served {
     /// Approves its version, durably, so that a server that starts opens it: why one would not. Where the settings decide what
     /// a start opens, nothing is written.
     pub(crate) fn approve(&self) -> Option<String> {
-        let (version, folder) = (self.version.number, self.index().dir());
+        let (version, folder) = (self.version.number, self.place.path());
         let real = |path: &Path| fs_err::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         match self.config.version {
             _ if real(folder) != real(&self.config.path) => {
@@ -243,12 +246,15 @@ impl Served {
             Some(_) => return None,
             None => {}
         }
-        approve(&FolderStore::new(folder), version).err().map(|error| with_causes(&error))
+        match self.place.store() {
+            Ok(store) => approve(&store, version).err().map(|error| with_causes(&error)),
+            Err(error) => Some(format!("{}: {error}", folder.display())),
+        }
     }
 
     /// The version that is in force in its folder, where that is another.
     pub(crate) fn other_in_force(&self) -> Option<u64> {
-        let current = current(&FolderStore::new(self.index().dir())).ok()?;
+        let current = current(&self.place.store().ok()?).ok()?;
         (current.version != self.version.number).then_some(current.version)
     }
 

@@ -178,7 +178,9 @@ impl Server {
         let (registry, indexes) = (Arc::clone(&self.registry), indexes.to_vec());
         let counting = tokio::task::spawn_blocking(move || {
             for index in &indexes {
-                if let Some(files) = index.source().files()
+                let source = index.source();
+                let store = source.place.store().ok();
+                if let Some(files) = store.and_then(|store| source.files(&store))
                     && registry.descriptors().put_by(&index.name, files).is_err()
                 {
                     break;

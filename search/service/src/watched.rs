@@ -25,9 +25,9 @@ struct Reads {
 }
 
 impl Watched {
-    pub(crate) fn new(folder: &Path, progress: Arc<Progress>) -> Watched {
+    pub(crate) fn new(folder: FolderStore, progress: Arc<Progress>) -> Watched {
         let reads = Arc::new(Reads { progress, is_over: AtomicBool::new(false) });
-        Watched { folder: FolderStore::new(folder), reads }
+        Watched { folder, reads }
     }
 }
 
@@ -104,7 +104,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("section"), [7; 100]).unwrap();
         let progress = Arc::new(Progress::default());
-        let store = Watched::new(folder.path(), Arc::clone(&progress));
+        let store = Watched::new(FolderStore::new(folder.path()), Arc::clone(&progress));
         let blob = store.open("section").unwrap();
         let mut out = [0; 60];
         blob.read_into(10, &mut out).unwrap();

@@ -7,6 +7,7 @@ mod answers;
 mod approved;
 mod changes;
 mod column;
+mod confined;
 mod document_content;
 mod documents;
 mod embedding;

@@ -1,5 +1,6 @@
 //! A small index, made once, and servers of it.
 use std::io::{BufRead as _, BufReader, Read as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, OnceLock};
@@ -295,6 +296,8 @@ pub(crate) fn bytes(rows: Vec<u8>) -> v1::Vectors {
 /// at most (`/proc/sys/fs/lease-break-time`). Killed when dropped.
 pub(crate) struct Gate {
     holder: Child,
+    /// Of the file.
+    number: u64,
 }
 
 /// Takes a lease on a file, says so, and keeps it until standard input ends. The signal that tells of somebody waiting is one
@@ -311,12 +314,19 @@ sys.stdin.read()
 impl Gate {
     pub(crate) fn close(index: &Path) -> Gate {
         let mut command = Command::new("python3");
-        command.args(["-c", HOLD]).arg(index.join("CURRENT")).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let file = index.join("CURRENT");
+        command.args(["-c", HOLD]).arg(&file).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut holder = command.spawn().unwrap();
         let mut line = String::new();
         BufReader::new(holder.stdout.take().unwrap()).read_line(&mut line).unwrap();
         assert_eq!(line, "held\n");
-        Gate { holder }
+        Gate { holder, number: std::fs::metadata(file).unwrap().ino() }
+    }
+
+    /// Whether somebody is opening the index.
+    pub(crate) fn is_waited_for(&self) -> bool {
+        let (locks, file) = (std::fs::read_to_string("/proc/locks").unwrap(), format!(":{} ", self.number));
+        locks.lines().any(|lock| lock.contains("BREAKING") && lock.contains(&file))
     }
 
     /// Lets whoever is opening the index go on.

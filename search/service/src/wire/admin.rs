@@ -1,6 +1,5 @@
 //! The admin service: which indexes are served, and replacing them.
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -71,13 +70,13 @@ impl AdminService for Admin {
             request.into_inner();
         let options =
             OpenOptions { codes: tier("codes", codes)?, vectors: tier("vectors", vectors)?, ids: estimates };
-        let path = self.registry.confined(&path)?;
+        let place = self.registry.confined(&path)?;
         self.registry.check_new(&name)?;
         let registry = Arc::clone(&self.registry);
         let version = (version > 0).then_some(version);
-        let config = IndexConfig { name: name.clone(), path, version, options };
+        let config = IndexConfig { name: name.clone(), path: place.path().to_owned(), version, options };
         let operation = self.operations.start(Kind::Load, &name, |progress| async move {
-            let served = registry.load(config, progress).await?;
+            let served = registry.load(config, place, progress).await?;
             Ok(Outcome::Opened(Opened { now: served.summary(), before: None, not_remembered: None }))
         })?;
         Ok(Response::new(message(&operation)))
@@ -99,7 +98,7 @@ impl AdminService for Admin {
     async fn start_switch(&self, request: Request<v1::StartSwitchRequest>) -> Answer<v1::Operation> {
         let v1::StartSwitchRequest { index, path, version } = request.into_inner();
         let version = (version > 0).then_some(version);
-        let path: Option<PathBuf> = match path.as_str() {
+        let place = match path.as_str() {
             "" => None,
             path => Some(self.registry.confined(path)?),
         };
@@ -107,7 +106,7 @@ impl AdminService for Admin {
         let (registry, switched) = (Arc::clone(&self.registry), name.clone());
         let operation = self.operations.start(Kind::Switch, &name, |progress| async move {
             let Switched { old, new, not_remembered } =
-                registry.switch(&switched, path, version, progress).await?;
+                registry.switch(&switched, place, version, progress).await?;
             let before = Some(old.version().number);
             Ok(Outcome::Opened(Opened { now: new.summary(), before, not_remembered }))
         })?;
