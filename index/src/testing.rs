@@ -16,7 +16,9 @@ use crate::format::{
     SegmentEntry, UNIT_BYTES, attribute_name, hash_hex, list_hash, manifest_name, section_name,
 };
 use crate::heads::{Heads, HnswGraph, HnswParams};
-use crate::{DType, HeadSpace, Metric, Tier, for_each_element, inverse_norm, list_radius, norm_squared};
+use crate::{
+    DType, HeadSpace, Metric, Tier, VectorsShape, for_each_element, inverse_norm, list_radius, norm_squared,
+};
 
 /// What to write.
 #[derive(Debug, Clone)]
@@ -41,6 +43,11 @@ pub struct TestIndex {
     pub attributes: Vec<TestAttribute>,
     /// Version of the index in its directory.
     pub version: u64,
+}
+
+/// Vectors of an index, as queries have to fit them.
+pub fn shape(metric: Metric, dtype: DType, dim: usize) -> VectorsShape {
+    VectorsShape { metric, dtype, dim, pages: PageLayout::new(dtype.row_bytes(dim), metric, IdBytes::Four) }
 }
 
 /// Where a section goes.

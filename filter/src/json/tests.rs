@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 
 /// The filter in JSON is the one in text.
@@ -102,4 +104,63 @@ fn deep_and_long_texts_are_refused() {
     assert!(error(&deep(100_000)).contains("recursion limit exceeded"));
     let message = error(&" ".repeat(FILTER_BYTES_MAX + 1));
     assert_eq!(message, "the filter has 1048577 bytes, expected at most 1048576");
+}
+
+/// JSON of the words that filters are made of, put together in any way.
+fn json() -> impl Strategy<Value = String> {
+    let leaf = prop::sample::select(vec![
+        "1",
+        "-2.5",
+        "1e400",
+        "18446744073709551614",
+        "\"x\"",
+        "\"\\u0000\"",
+        "true",
+        "null",
+        "\"a = 1\"",
+        "0.1e-400",
+    ]);
+    let key = prop::sample::select(vec![
+        "a",
+        "id",
+        "$and",
+        "$or",
+        "$not",
+        "$eq",
+        "$ne",
+        "$lt",
+        "$gte",
+        "$in",
+        "$nin",
+        "$between",
+        "$exists",
+        "$contains",
+        "$containsAny",
+        "$containsAll",
+        "$nor",
+        "",
+        "é",
+    ]);
+    leaf.prop_map(str::to_owned).prop_recursive(5, 30, 4, move |inner| {
+        let pair = (key.clone(), inner.clone()).prop_map(|(key, value)| format!("\"{key}\": {value}"));
+        prop_oneof![
+            prop::collection::vec(inner, 0..4).prop_map(|values| format!("[{}]", values.join(", "))),
+            prop::collection::vec(pair, 0..3).prop_map(|pairs| format!("{{{}}}", pairs.join(", "))),
+        ]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(3000))]
+
+    #[test]
+    fn words_in_any_order_are_read_or_refused(json in json(), cut in 0_usize..200) {
+        match Filter::from_json(&json) {
+            Ok(filter) => prop_assert!(Filter::parse(&filter.to_string()).is_ok(), "{} as {}", json, filter),
+            Err(error) => prop_assert!(!error.to_string().is_empty()),
+        }
+        if let Some(part) = json.get(..cut) {
+            drop(Filter::from_json(part));
+        }
+    }
 }

@@ -38,6 +38,8 @@ mod search;
 mod served;
 mod server;
 mod stopping;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 mod threads;
 mod throttle;
 mod tls;

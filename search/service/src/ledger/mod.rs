@@ -22,6 +22,8 @@ pub(crate) use connection::{Connection, End};
 pub(crate) use entry::{Entry, LetIn, Room};
 pub(crate) use incoming::Incoming;
 pub(crate) use outgoing::Outgoing;
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use weight::weight;
 
 use crate::audit::Audit;
 use crate::limits::Limits;

@@ -74,7 +74,7 @@ enum End {
 
 /// Bytes of memory that a message to `method` takes beside its own; where they are more than `most`, not all of them. None for a
 /// message that cannot be told.
-pub(super) fn weight(method: Method, message: &[u8], most: usize) -> Option<usize> {
+pub(crate) fn weight(method: Method, message: &[u8], most: usize) -> Option<usize> {
     static SHAPES: LazyLock<Shapes> = LazyLock::new(Shapes::new);
     let shapes = &*SHAPES;
     let request = *shapes.requests.get(method as usize)?; // CAST: a place
