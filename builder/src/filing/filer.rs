@@ -2,7 +2,7 @@
 use std::ops::Range;
 
 use rayon::ThreadPool;
-use spandrel_index::kernels::{BlockKernel, Operation, PairKernel, RightRows};
+use spandrel_index::kernels::{BlockKernel, LeftRows, Operation, PairKernel, RightRows};
 
 use super::nearest::NearestScratch;
 use super::rule::RuleScratch;
@@ -57,6 +57,9 @@ pub struct FilerScratch {
     routes: Routes,
     /// Heads of the surrounding blocks, packed when first looked into.
     packed: Vec<Option<RightRows>>,
+    /// Rows of a chunk that look into one block, and their numbers.
+    left: LeftRows,
+    numbers: Vec<u32>,
     /// For each row of a chunk the scores of its blocks' heads, one after the other.
     row_scores: Vec<f32>,
     /// Nearest heads of one row.
@@ -140,7 +143,7 @@ impl<'a> Filer<'a> {
             scratch.scores.resize(left.len() * around.len(), 0.0);
             self.kernel.scores(Operation::SquaredL2, left.all(), centers.all(), &mut scratch.scores);
             let stride = self.route(around, left.len(), scratch);
-            self.score_heads(around, rows, stride, scratch);
+            self.score_heads(around, &left, stride, scratch);
             for row in 0..rows.len() {
                 self.find_nearest(row, around, stride, scratch);
                 let number = (chunk * CHUNK_ROWS + row) as u32; // CAST: a block has fewer than 2^32 rows
@@ -180,9 +183,9 @@ impl<'a> Filer<'a> {
     }
 
     /// Scores the heads of every block against the rows that look into it.
-    fn score_heads(&self, around: &[u32], rows: Rows<'_>, stride: usize, scratch: &mut FilerScratch) {
+    fn score_heads(&self, around: &[u32], rows: &LeftRows, stride: usize, scratch: &mut FilerScratch) {
         let slots = self.probed(around) + 1;
-        let row_bytes = rows.row_bytes();
+        let row_bytes = self.blocks.heads.row_bytes();
         scratch.row_scores.resize(rows.len() * stride, 0.0);
         let blocks = around.iter().zip(&scratch.routes.visitors).zip(&mut scratch.packed);
         for ((&block, visitors), packed) in blocks {
@@ -194,14 +197,12 @@ impl<'a> Filer<'a> {
                 let range = heads.start as usize * row_bytes..heads.end as usize * row_bytes;
                 self.kernel.pack_right(&self.blocks.heads.bytes[range])
             });
-            scratch.bytes.clear();
-            for &(row, _) in visitors {
-                scratch.bytes.extend_from_slice(rows.row(row as usize));
-            }
-            let left = self.kernel.pack_left(&scratch.bytes);
+            scratch.numbers.clear();
+            scratch.numbers.extend(visitors.iter().map(|&(row, _)| row));
+            rows.gather(&scratch.numbers, &mut scratch.left);
             scratch.scores.clear();
-            scratch.scores.resize(left.len() * right.len(), 0.0);
-            self.kernel.scores(Operation::SquaredL2, left.all(), right.all(), &mut scratch.scores);
+            scratch.scores.resize(visitors.len() * right.len(), 0.0);
+            self.kernel.scores(Operation::SquaredL2, scratch.left.all(), right.all(), &mut scratch.scores);
             for (&(row, slot), scores) in visitors.iter().zip(scratch.scores.chunks_exact(right.len())) {
                 let offset = scratch.routes.offsets[row as usize * slots + slot as usize] as usize;
                 let start = row as usize * stride + offset;

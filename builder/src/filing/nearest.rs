@@ -1,4 +1,5 @@
 //! The nearest few of a row of scores.
+use spandrel_index::kernels::{first_at_most, least};
 use spandrel_index::{KSmallest, Wanted};
 
 /// Columns whose least score stands for all of them in the first pass.
@@ -19,7 +20,7 @@ impl NearestScratch {
         let NearestScratch { smallest, nearest } = self;
         if count == 1 && !scores.is_empty() {
             nearest.clear();
-            nearest.push(least(scores));
+            nearest.push(first_of_least(scores));
             return nearest;
         }
         let wanted = Wanted { k: count, groups: scores.len() / STRIPES };
@@ -29,10 +30,9 @@ impl NearestScratch {
 }
 
 /// The first of the least scores.
-fn least(scores: &[f32]) -> (f32, u32) {
-    let least = scores.iter().fold(f32::INFINITY, |a, &b| if b < a { b } else { a }).max(0.0);
-    let at = scores.iter().position(|&score| score <= least).unwrap_or(0);
-    (least, at as u32) // CAST: columns are numbered by u32
+fn first_of_least(scores: &[f32]) -> (f32, u32) {
+    let least = least(scores).max(0.0);
+    (least, first_at_most(scores, least).unwrap_or_default() as u32) // CAST: columns are numbered by u32
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Principal axes of residuals.
 use nalgebra::{DMatrix, SymmetricEigen};
+use rayon::prelude::*;
 
 use crate::kernels::{BlockKernel, Operation};
 use crate::{DIM_MAX, DType};
@@ -19,37 +20,107 @@ pub(super) fn principal_axes(dim: usize, residuals: &[f32]) -> (DMatrix<f64>, Ve
 /// The mean of the products of the elements of rows with each other.
 pub(super) fn second_moment(dim: usize, residuals: &[f32]) -> DMatrix<f64> {
     let count = residuals.len() / dim;
-    let covariance = products_of_columns((residuals, dim), (residuals, dim));
+    let mut sums = ProductSums::new(dim, dim);
+    for rows in residuals.chunks(DIM_MAX * dim) {
+        let columns = transposed(rows, dim);
+        sums.add(&columns, &columns);
+    }
     DMatrix::from_fn(dim, dim, |i, j| {
         // Products of the two orders may be rounded differently.
-        0.5 * (covariance[i * dim + j] + covariance[j * dim + i]) / count.max(1) as f64
+        0.5 * (sums.sums[i * dim + j] + sums.sums[j * dim + i]) / count.max(1) as f64
     })
 }
 
 /// The products of the columns of two matrices of `n` rows. Each is given with its number of columns. Products with the first column of the
 /// left one come first.
 pub(super) fn products_of_columns(left: (&[f32], usize), right: (&[f32], usize)) -> Vec<f64> {
-    let mut sums = vec![0.0_f64; left.1 * right.1];
-    let mut products = vec![0.0_f32; sums.len()];
+    let mut sums = ProductSums::new(left.1, right.1);
     for (left_rows, right_rows) in left.0.chunks(DIM_MAX * left.1).zip(right.0.chunks(DIM_MAX * right.1)) {
-        let kernel = BlockKernel::new(DType::F32, left_rows.len() / left.1);
-        let (left_columns, right_columns) = (transposed(left_rows, left.1), transposed(right_rows, right.1));
-        let left = kernel.pack_left(bytemuck::cast_slice(&left_columns));
-        let right = kernel.pack_right(bytemuck::cast_slice(&right_columns));
-        kernel.scores(Operation::InnerProduct, left.all(), right.all(), &mut products);
-        sums.iter_mut().zip(&products).for_each(|(sum, &x)| *sum += f64::from(x));
+        sums.add(&transposed(left_rows, left.1), &transposed(right_rows, right.1));
     }
-    sums
+    sums.sums
+}
+
+/// Sums of the products of columns.
+struct ProductSums {
+    left: usize,
+    sums: Vec<f64>,
+    products: Vec<f32>,
+}
+
+impl ProductSums {
+    /// Of two matrices with these numbers of columns.
+    fn new(left: usize, right: usize) -> ProductSums {
+        ProductSums { left, sums: vec![0.0; left * right], products: vec![0.0; left * right] }
+    }
+
+    /// Adds those of some rows, whose columns lie back to back.
+    fn add(&mut self, left: &[f32], right: &[f32]) {
+        let kernel = BlockKernel::new(DType::F32, left.len() / self.left);
+        let left = kernel.pack_left(bytemuck::cast_slice(left));
+        let right = kernel.pack_right(bytemuck::cast_slice(right));
+        // Each value depends on its two columns alone.
+        let width = right.len();
+        on_this_pool(&mut self.products, width, |first, products| {
+            let left = left.range(first..first + products.len() / width);
+            kernel.scores(Operation::InnerProduct, left, right.all(), products);
+        });
+        self.sums.iter_mut().zip(&self.products).for_each(|(sum, &x)| *sum += f64::from(x));
+    }
+}
+
+/// Fills rows of `width` values, a part by each thread of the pool that this is called in, if any. `fill` is told the number of the first row.
+pub(super) fn on_this_pool(rows: &mut [f32], width: usize, fill: impl Fn(usize, &mut [f32]) + Sync) {
+    let threads = rayon::current_thread_index().map_or(1, |_| rayon::current_num_threads());
+    if threads == 1 {
+        return fill(0, rows);
+    }
+    let together = (rows.len() / width).div_ceil(threads).max(1);
+    let parts = rows.par_chunks_mut(together * width).enumerate();
+    parts.for_each(|(number, rows)| fill(number * together, rows));
 }
 
 /// The columns of a matrix, given row by row, back to back.
 pub(super) fn transposed(rows: &[f32], columns: usize) -> Vec<f32> {
-    (0..columns).flat_map(|column| rows.iter().skip(column).step_by(columns)).copied().collect()
+    /// Rows that are copied together: a cache line of each column.
+    const TOGETHER: usize = 16;
+    let count = rows.len() / columns;
+    let mut transposed = vec![0.0; count * columns];
+    for (number, rows) in rows.chunks(TOGETHER * columns).enumerate() {
+        let first = number * TOGETHER;
+        for column in 0..columns {
+            let of_column = transposed[column * count + first..].iter_mut();
+            of_column.zip(rows.iter().skip(column).step_by(columns)).for_each(|(to, &from)| *to = from);
+        }
+    }
+    transposed
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pool_adds_up_what_one_thread_does() {
+        let residuals: Vec<f32> = (0..700 * 33).map(|at| ((at * 7919 % 1009) as f32).sqrt()).collect();
+        let alone = second_moment(33, &residuals);
+        for threads in [1, 2, 3, 40] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            assert_eq!(pool.install(|| second_moment(33, &residuals)), alone, "{threads} threads");
+        }
+    }
+
+    #[test]
+    fn columns_lie_back_to_back() {
+        for (count, columns) in [(0, 3), (1, 1), (15, 2), (16, 5), (17, 3), (50, 7)] {
+            let rows: Vec<f32> = (0..count * columns).map(|at| at as f32).collect();
+            let expected = (0..columns).flat_map(|column| (0..count).map(move |row| row * columns + column));
+            assert!(
+                transposed(&rows, columns).into_iter().eq(expected.map(|at| at as f32)),
+                "{count} x {columns}"
+            );
+        }
+    }
 
     #[test]
     fn axes_are_found() {

@@ -36,6 +36,13 @@ pub struct Picked<'a, R> {
     range: Range<usize>,
 }
 
+impl<R> Picked<'_, R> {
+    /// Number of rows.
+    pub(crate) fn len(&self) -> usize {
+        self.range.len()
+    }
+}
+
 /// What each row adds to its values, as i32 or f32 according to the element type.
 #[derive(Debug, Clone, Default)]
 struct Terms {
@@ -250,25 +257,35 @@ impl BlockKernel {
         right: Picked<'_, RightRows>,
         out: &mut [f32],
     ) {
-        let (Picked { rows: left, range: l_range }, Picked { rows: right, range: r_range }) = (left, right);
-        let steps = self.steps();
-        assert!(left.steps == steps && right.steps == steps, "rows were packed by another kernel");
-        assert!(r_range.end <= right.len);
-        assert_eq!(out.len(), l_range.len() * r_range.len());
-        let job = Product {
-            steps,
-            left: &left.units[l_range.start * steps..l_range.end * steps],
-            left_terms: &left.terms.of(operation)[l_range],
-            right: &right.units[right.skip..],
-            right_terms: right.terms.of(operation),
-            range: r_range,
-        };
+        let job = self.job(operation, left, right);
+        assert_eq!(out.len(), job.left_terms.len() * job.range.len());
         // SAFETY: the variant was checked in `with_variant`.
         unsafe {
             match operation {
                 Operation::SquaredL2 => (self.fns.squared)(&job, out),
                 Operation::InnerProduct => (self.fns.inner)(&job, out),
             }
+        }
+    }
+
+    /// What the functions of a variant multiply.
+    pub(super) fn job<'a>(
+        &self,
+        operation: Operation,
+        left: Picked<'a, LeftRows>,
+        right: Picked<'a, RightRows>,
+    ) -> Product<'a> {
+        let (Picked { rows: left, range: l_range }, Picked { rows: right, range: r_range }) = (left, right);
+        let steps = self.steps();
+        assert!(left.steps == steps && right.steps == steps, "rows were packed by another kernel");
+        assert!(r_range.end <= right.len);
+        Product {
+            steps,
+            left: &left.units[l_range.start * steps..l_range.end * steps],
+            left_terms: &left.terms.of(operation)[l_range],
+            right: &right.units[right.skip..],
+            right_terms: right.terms.of(operation),
+            range: r_range,
         }
     }
 

@@ -28,7 +28,7 @@ mod variant;
 
 pub use block::{BlockKernel, LeftRows, Picked, RightRows};
 pub use pair::PairKernel;
-pub use select::{below, below_with};
+pub use select::{below, below_with, first_at_most, least};
 pub use variant::Variant;
 
 /// What a kernel computes for two rows.

@@ -34,9 +34,54 @@ fn choose(variant: Variant, scores: &[f32], limit: f32, out: &mut Vec<u32>) {
     }
 }
 
+/// Scores looked at side by side.
+const LANES: usize = 16;
+
+/// The least of some scores, infinity of none. A NaN counts as infinity.
+pub fn least(scores: &[f32]) -> f32 {
+    let (blocks, rest) = scores.as_chunks::<LANES>();
+    let smaller = |a: f32, b: f32| if b < a { b } else { a };
+    let mut lanes = [f32::INFINITY; LANES];
+    for block in blocks {
+        lanes = std::array::from_fn(|lane| smaller(lanes[lane], block[lane]));
+    }
+    // One after the other would wait for each comparison.
+    let eight: [f32; 8] = std::array::from_fn(|lane| smaller(lanes[lane], lanes[lane + 8]));
+    let four: [f32; 4] = std::array::from_fn(|lane| smaller(eight[lane], eight[lane + 4]));
+    four.into_iter().chain(rest.iter().copied()).fold(f32::INFINITY, smaller)
+}
+
+/// The place of the first score that is at most `limit`.
+pub fn first_at_most(scores: &[f32], limit: f32) -> Option<usize> {
+    let (blocks, rest) = scores.as_chunks::<LANES>();
+    for (number, block) in blocks.iter().enumerate() {
+        let places: [u32; LANES] =
+            std::array::from_fn(|lane| if block[lane] <= limit { 1 << lane } else { 0 });
+        let places = places.into_iter().fold(0, |all, place| all | place);
+        if places != 0 {
+            return Some(number * LANES + places.trailing_zeros() as usize); // CAST: below 16
+        }
+    }
+    rest.iter().position(|&score| score <= limit).map(|place| blocks.len() * LANES + place)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_equal_scores_the_first_is_the_least() {
+        for count in [1, 3, 16, 17, 40, 256, 1333] {
+            for place in 0..count {
+                let mut scores: Vec<f32> = (0..count).map(|at| 1.0 + (at * 7919 % 1009) as f32).collect();
+                scores[place..].iter_mut().step_by(5).for_each(|score| *score = -0.5);
+                assert_eq!((least(&scores), first_at_most(&scores, -0.5)), (-0.5, Some(place)), "of {count}");
+                assert_eq!(first_at_most(&scores, -1.0), None);
+            }
+        }
+        assert_eq!((least(&[]), first_at_most(&[], 1.0)), (f32::INFINITY, None));
+        assert_eq!((least(&[f32::NAN; 20]), first_at_most(&[f32::NAN; 20], 1.0)), (f32::INFINITY, None));
+    }
 
     #[test]
     fn every_variant_chooses_what_a_plain_comparison_chooses() {

@@ -131,7 +131,7 @@ impl<'a> ProductCoder<'a> {
             for (row, scale) in rotated.chunks_exact(dims).zip(&scales) {
                 self.stretch.extend(row[quantiser * width..][..width].iter().map(|x| x * scale));
             }
-            nearest.each(&self.stretch, |code, _| self.codes.push(code));
+            nearest.each(&Nearest::pack(&self.stretch, width), |code, _| self.codes.push(code));
         }
     }
 

@@ -10,6 +10,7 @@ use super::model::ProductModel;
 use super::nearest::Nearest;
 use super::opq;
 use crate::codes::aware::{QueryMoments, Weighting};
+use crate::codes::axes::on_this_pool;
 use crate::codes::rotation::{DenseRotation, Rotation};
 use crate::codes::sample::measured_rows;
 
@@ -61,10 +62,10 @@ impl ProductModel {
         let mut model = ProductModel { queries, ..ProductModel::untrained(parts, rotation, mean) };
         let sample = model.rotated(residuals);
         let (width, entries) = (model.width(), model.entries());
+        let scales: Vec<f32> = sample.chunks_exact(dims).map(|row| model.scale_of(row)).collect();
         let of_quantiser = |quantiser: usize| {
             let mut rows = Vec::with_capacity(sample.len() / quantisers);
-            for row in sample.chunks_exact(dims) {
-                let scale = model.scale_of(row);
+            for (row, scale) in sample.chunks_exact(dims).zip(&scales) {
                 rows.extend(row[quantiser * width..][..width].iter().map(|x| x * scale));
             }
             k_means(&rows, width, entries, seed.wrapping_add(quantiser as u64)) // CAST: widening
@@ -114,8 +115,17 @@ impl ProductModel {
     }
 
     fn rotated(&self, residuals: &[f32]) -> Vec<f32> {
-        let mut rotated = Vec::new();
-        self.frame().batch_rotation().apply(residuals, &mut rotated);
+        const TOGETHER: usize = 4096;
+        let (frame, dim, dims) = (self.frame(), self.dim, self.dims());
+        let rotation = frame.batch_rotation();
+        let mut rotated = vec![0.0; residuals.len() / dim * dims];
+        on_this_pool(&mut rotated, dims, |first, out| {
+            let (rows, mut some) = (residuals[first * dim..].chunks(TOGETHER * dim), Vec::new());
+            for (rows, out) in rows.zip(out.chunks_mut(TOGETHER * dims)) {
+                rotation.apply(&rows[..out.len() / dims * dim], &mut some);
+                out.copy_from_slice(&some);
+            }
+        });
         rotated
     }
 
@@ -155,11 +165,12 @@ fn k_means(rows: &[f32], width: usize, entries: usize, seed: u64) -> Vec<f32> {
     let row = |at: usize| &rows[at * width..][..width];
     let mut centroids: Vec<f32> =
         (0..entries).flat_map(|entry| row(drawn[entry % drawn.len()])).copied().collect();
+    let packed = Nearest::pack(rows, width);
     for _ in 0..ROUNDS {
         let mut clusters = vec![Cluster::default(); entries];
         let mut sums = vec![0.0_f64; entries * width];
         let mut at = 0;
-        Nearest::new(&centroids, width).each(rows, |nearest, distance| {
+        Nearest::new(&centroids, width).each(&packed, |nearest, distance| {
             let entry = usize::from(nearest);
             clusters[entry].add(at, distance);
             let sums = &mut sums[entry * width..][..width];
