@@ -75,6 +75,31 @@ pub(super) struct Product<'a> {
     pub(super) range: Range<usize>,
 }
 
+impl Product<'_> {
+    /// Numbers of the panels of `panel` rows that the range lies in; none without a row on either side.
+    ///
+    /// # Panics
+    /// When the slices do not hold all rows, or `out` a value for each pair.
+    #[inline(always)]
+    pub(super) fn panels(&self, panel: usize, out: &[f32]) -> Range<usize> {
+        let (rows, width) = (self.left_terms.len(), self.range.len());
+        if rows == 0 || width == 0 {
+            return 0..0;
+        }
+        let end = self.range.end.div_ceil(panel);
+        assert!(self.left.len() == rows * self.steps && out.len() == rows * width);
+        assert!(self.range.start <= self.range.end && panel <= PANEL_MAX);
+        assert!(self.right.len() >= end * panel * self.steps && self.right_terms.len() >= end * panel);
+        self.range.start / panel..end
+    }
+
+    /// Left rows that are multiplied with one panel after the other, a multiple of `together`: they stay in the L2 cache.
+    #[inline(always)]
+    pub(super) fn chunk(&self, together: usize) -> usize {
+        (LEFT_CHUNK_BYTES / (4 * self.steps)).next_multiple_of(together)
+    }
+}
+
 /// Computes a product: `out[i * range.len() + j]`.
 ///
 /// # Safety
@@ -98,7 +123,7 @@ pub(super) struct BlockFns {
     pub(super) panel: usize,
 }
 
-/// Bytes of left rows that are multiplied with one panel after the other: they stay in the second-level cache.
+/// Bytes of left rows that are multiplied with one panel after the other.
 const LEFT_CHUNK_BYTES: usize = 128 << 10;
 
 /// See [`ProductFn`]. Tiles have `ROWS` rows and `COLUMNS * T::LANES` columns.
@@ -107,20 +132,12 @@ pub(super) unsafe fn product<T: Tile, const SQUARED: bool, const ROWS: usize, co
     job: &Product<'_>,
     out: &mut [f32],
 ) {
-    let panel = COLUMNS * T::LANES;
-    let (rows, width) = (job.left_terms.len(), job.range.len());
-    if rows == 0 || width == 0 {
-        return;
-    }
-    let panels = job.range.end.div_ceil(panel);
-    assert!(job.left.len() == rows * job.steps && out.len() == rows * width);
-    assert!(job.range.start <= job.range.end && panel <= PANEL_MAX);
-    assert!(job.right.len() >= panels * panel * job.steps && job.right_terms.len() >= panels * panel);
-
-    let chunk = (LEFT_CHUNK_BYTES / (4 * job.steps)).next_multiple_of(ROWS);
+    let panels = job.panels(COLUMNS * T::LANES, out);
+    let rows = job.left_terms.len();
+    let chunk = job.chunk(ROWS);
     for chunk_start in (0..rows).step_by(chunk) {
         let chunk_end = rows.min(chunk_start + chunk);
-        for p in job.range.start / panel..panels {
+        for p in panels.clone() {
             let mut row = chunk_start;
             // SAFETY: `row + M <= chunk_end <= rows` for each call, `p < panels`, and the slices hold all the rows
             // and panels, as asserted.
@@ -153,10 +170,8 @@ unsafe fn tile<T: Tile, const SQUARED: bool, const M: usize, const COLUMNS: usiz
     out: &mut [f32],
 ) {
     let panel = COLUMNS * T::LANES;
-    let (steps, width) = (job.steps, job.range.len());
-    // SAFETY: the caller vouches that the rows and the panel lie inside the slices. A whole panel inside the range is
-    // written in place, where row `row + i` of `out` has `width` values; any other goes through `cut`, which holds a
-    // panel, and safe copies.
+    let steps = job.steps;
+    // SAFETY: the caller vouches that the rows and the panel lie inside the slices.
     unsafe {
         let left: [*const u32; M] = std::array::from_fn(|i| job.left.as_ptr().add((row + i) * steps));
         let right = job.right.as_ptr().add(p * panel * steps);
@@ -171,21 +186,41 @@ unsafe fn tile<T: Tile, const SQUARED: bool, const M: usize, const COLUMNS: usiz
                 }
             }
         }
-        let whole = p * panel >= job.range.start && (p + 1) * panel <= job.range.end;
-        let from = job.range.start.max(p * panel);
-        let to = job.range.end.min((p + 1) * panel);
-        let mut cut = [0.0f32; PANEL_MAX];
-        for (i, sums) in sums.iter().enumerate() {
-            let at = (row + i) * width + (from - job.range.start);
-            let target = if whole { out.as_mut_ptr().add(at) } else { cut.as_mut_ptr() };
-            for (c, &sum) in sums.iter().enumerate() {
-                let terms = job.right_terms.as_ptr().add(p * panel + c * T::LANES);
-                T::store::<SQUARED>(sum, job.left_terms[row + i], terms, target.add(c * T::LANES));
-            }
-            if !whole {
-                out[at..at + (to - from)].copy_from_slice(&cut[from - p * panel..to - p * panel]);
-            }
+        for (i, &sums) in sums.iter().enumerate() {
+            write::<T, SQUARED, COLUMNS>(job, row + i, p, sums, out);
         }
+    }
+}
+
+/// Writes the values of a row against panel `p` that are in range, from its sums.
+///
+/// # Safety
+/// The machine runs the instruction set; the row and the panel lie inside the slices, which are as [`product`] asserts.
+#[inline(always)]
+pub(super) unsafe fn write<T: Tile, const SQUARED: bool, const COLUMNS: usize>(
+    job: &Product<'_>,
+    row: usize,
+    p: usize,
+    sums: [T::Sum; COLUMNS],
+    out: &mut [f32],
+) {
+    let panel = COLUMNS * T::LANES;
+    let whole = p * panel >= job.range.start && (p + 1) * panel <= job.range.end;
+    let from = job.range.start.max(p * panel);
+    let to = job.range.end.min((p + 1) * panel);
+    let at = row * job.range.len() + (from - job.range.start);
+    let mut cut = [0.0f32; PANEL_MAX];
+    // SAFETY: by the contract. A whole panel inside the range is written in place, where a row of `out` has as many
+    // values as the range; any other goes through `cut`, which holds a panel, and a safe copy.
+    unsafe {
+        let target = if whole { out.as_mut_ptr().add(at) } else { cut.as_mut_ptr() };
+        for (c, &sum) in sums.iter().enumerate() {
+            let terms = job.right_terms.as_ptr().add(p * panel + c * T::LANES);
+            T::store::<SQUARED>(sum, job.left_terms[row], terms, target.add(c * T::LANES));
+        }
+    }
+    if !whole {
+        out[at..at + (to - from)].copy_from_slice(&cut[from - p * panel..to - p * panel]);
     }
 }
 

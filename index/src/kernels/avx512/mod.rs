@@ -1,6 +1,7 @@
 //! Kernels for x86-64 with AVX-512 F, BW, VL, DQ and VNNI.
 #![allow(unsafe_code)]
 
+mod amx;
 mod lanes;
 mod lookup;
 mod matrix;
@@ -16,14 +17,11 @@ pub(super) use lookup::{look_up_large, look_up_small};
 pub(super) use matrix::products;
 pub(super) use scan::scan;
 
+use self::tiles::{COLUMNS, ROWS};
 use super::lane::{self, Lane, PairFns, pair_fns};
 use super::tile::{self, BlockFns, Layout, Product, Tile, block_fns};
 use super::{Operation, push};
 use crate::DType;
-
-/// Rows and registers of columns in one tile: twenty-four sums and two loads of thirty-two registers.
-const ROWS: usize = 12;
-const COLUMNS: usize = 2;
 
 /// The pair kernel for an operation and element type.
 pub(super) fn pair(operation: Operation, dtype: DType) -> PairFns {
@@ -38,7 +36,11 @@ pub(super) fn pair(operation: Operation, dtype: DType) -> PairFns {
 /// The block kernel for an element type.
 pub(super) fn block(dtype: DType) -> BlockFns {
     if dtype.is_integer() {
-        block_fns!(tiles::Integer, Layout::Bytes)
+        let fns = block_fns!(tiles::Integer, Layout::Bytes);
+        if amx::is_available() {
+            return BlockFns { squared: amx::product::<true>, inner: amx::product::<false>, ..fns };
+        }
+        fns
     } else {
         block_fns!(tiles::Float, Layout::Singles)
     }

@@ -5,6 +5,10 @@ use std::arch::x86_64::*;
 
 use crate::kernels::tile::Tile;
 
+/// Rows and registers of columns multiplied together: twenty-four sums and two loads of thirty-two registers.
+pub(super) const ROWS: usize = 12;
+pub(super) const COLUMNS: usize = 2;
+
 /// Bytes, four to a unit, unsigned on the left and signed on the right.
 pub(super) struct Integer;
 
