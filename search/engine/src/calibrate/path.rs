@@ -20,6 +20,12 @@ const FALL: f64 = 0.04;
 /// Where it falls by less than this from one point to the next, more work does not help, or pruning by distance is in the way.
 const FALL_LEAST: f64 = 0.05;
 
+/// Below this recall, which few ask for, points lie farther apart: the share of the recall missed from one to the next, and
+/// the ratio of lists.
+const RECALL_LOW: f64 = 0.75;
+const SHARE_LOW: f64 = 0.4;
+const LISTS_RATIO_LOW: f64 = 2.0;
+
 /// What to expect along the path through `start`, of queries that did not choose the path.
 ///
 /// `pruned` of the start holds up to the first point that reaches the default recall. Each query counts with its worst loss at a point
@@ -82,7 +88,11 @@ fn down(trials: &mut Trials<'_>, k: u32, path: &Path) -> Result<Vec<Measured>, C
     let mut found = Measured::of(trials, k, path.settings[at])?;
     let mut measured = Vec::new();
     while at > 0 && found.trial.recall() > RECALL_LEAST {
-        let next = path.next(at, at.saturating_sub(places(shares(k).0, fall)), few_lists_ratio(k));
+        let (share, ratio) = match found.trial.recall() {
+            ..RECALL_LOW => (SHARE_LOW.min(shares(k).0), LISTS_RATIO_LOW),
+            _ => (shares(k).0, lists_ratio_before(k)),
+        };
+        let next = path.next(at, at.saturating_sub(places(share, fall)), ratio);
         let worse = Measured::of(trials, k, path.settings[next])?;
         // CAST: a few places
         fall = ln(worse.trial.missed().max(1.0) / found.trial.missed().max(1.0)) / (at - next) as f64;
@@ -123,7 +133,7 @@ const fn lists_ratio(k: u32) -> f64 {
 }
 
 /// The same below the start, where few lists hold much.
-const fn few_lists_ratio(k: u32) -> f64 {
+const fn lists_ratio_before(k: u32) -> f64 {
     if k < 1000 { 1.25 } else { 1.5 }
 }
 
