@@ -160,6 +160,16 @@ fn small_sets_keep_their_recall() {
     check(&gaussian(60, 16), &[1, 10, 50]);
 }
 
+/// Normal numbers in many dimensions are about equally far from each other: their signs tell next to nothing apart.
+#[test]
+fn small_sets_reach_the_default_where_codes_tell_little() {
+    let set = gaussian(3000, 512);
+    for (k, found, said) in defaults(&set, CodeSpec::Binary, &[1, 10, 100]) {
+        let said = said.unwrap_or(1.0);
+        assert!(said > 0.93 && found > 0.95 - 0.02, "k {k}: {found} where {said} was said");
+    }
+}
+
 #[test]
 fn every_number_of_neighbours_keeps_its_recall() {
     check(&around_centres("centres", Metric::L2, (12_000, 64)), &[1, 3, 10, 100, 1000, 3000, 10_000, 12_000]);

@@ -93,7 +93,8 @@ pub enum Rerank {
     /// and the errors of these.
     Count(u32),
     /// With a value `t`, 0 or more, an estimate `e` and its standard error `s`: the vectors whose `e - t/2 s` is at most
-    /// the k-th smallest `max(e, 0) + t/2 s`. Of more than `16 k + 64` the likeliest.
+    /// the k-th smallest `max(e, 0) + t/2 s`. Of more than `16 k + 64` the likeliest, unless the index has
+    /// fewer than 10 000 vectors.
     Errors(f32),
 }
 

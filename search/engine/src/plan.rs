@@ -11,7 +11,7 @@ use crate::filter_plan::FilterPlan;
 use crate::filtered::FilteredPlan;
 use crate::near_share::Followed;
 use crate::params::{Distances, ParamsError, Rerank, SearchParams};
-use crate::pruning::{Promise, Pruning, RECALL_DEFAULT};
+use crate::pruning::{Promise, Pruning, RECALL_DEFAULT, SMALL_INDEX};
 use crate::range_params::RangeParams;
 use crate::range_plan::RangePlan;
 use crate::range_pruning::RangePruning;
@@ -83,6 +83,8 @@ pub(crate) struct VerifyPlan {
     pub(crate) rerank: Rerank,
     /// Whether answers may carry estimated distances.
     pub(crate) estimates: bool,
+    /// Whether the index is so small that all of it may be compared.
+    pub(crate) is_small: bool,
 }
 
 impl QueryPlan {
@@ -398,7 +400,7 @@ impl VerifyPlan {
         if estimates && !index.has_ids() {
             return Err(ParamsError::NoIds);
         }
-        Ok(Some(VerifyPlan { rerank, estimates }))
+        Ok(Some(VerifyPlan { rerank, estimates, is_small: index.vectors() < SMALL_INDEX }))
     }
 
     /// Bursts of exact comparisons.
@@ -437,6 +439,7 @@ impl VerifyPlan {
     pub(crate) fn compared_max(&self, k: usize) -> usize {
         match self.rerank {
             Rerank::Count(count) => k.max(count as usize),
+            Rerank::Errors(_) if self.is_small => SMALL_INDEX as usize, // CAST: widening
             Rerank::Errors(_) => 16 * k + 64,
         }
     }

@@ -10,6 +10,10 @@ use crate::stop::StopRule;
 /// Recall of queries that name no pruning.
 pub const RECALL_DEFAULT: f64 = 0.95;
 
+/// Of fewer vectors all lists are searched, and all vectors may be compared exactly: queries are quick anyway, and where codes tell next to
+/// nothing apart, as of normal numbers in 768 dimensions, that alone finds the neighbours.
+pub(crate) const SMALL_INDEX: u64 = 10_000;
+
 /// Recall that less effort leaves at least, and about that of the first point of a curve.
 pub(crate) const RECALL_LEAST: f64 = 0.5;
 /// Of an index that is not calibrated, the number of lists grows as this power of the neighbours wanted: on SIFT descriptors and

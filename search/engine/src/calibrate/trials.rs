@@ -22,12 +22,10 @@ use super::stopping::{Stopping, Traced};
 use super::truth::{Nearest, nearest};
 use crate::collect::Keep;
 use crate::costs::{CODES_PER_PAGE, CODES_PER_VECTOR};
-use crate::pruning::RECALL_DEFAULT;
+use crate::pruning::{RECALL_DEFAULT, SMALL_INDEX};
 use crate::stop::{StopRule, cap};
 use crate::{ParamsError, QueryPlan, Rerank, SearchParams};
 
-/// An index of fewer vectors reads all lists: its queries are quick anyway.
-const SMALL: u64 = 10_000;
 /// Bytes of a page on which codes lie on SSD.
 const PAGE_BYTES: f64 = 4096.0;
 
@@ -350,7 +348,7 @@ impl<'a> Trials<'a> {
 fn grid(vectors: u64, lists_max: u32) -> Vec<u32> {
     let octaves = (0..27).map(|octave| 1_u32 << octave);
     let steps = octaves.flat_map(|sixteenth| (16..32).map(move |sixteenths| sixteenths * sixteenth));
-    let fewer = (1..16).chain(steps).take_while(|&lists| lists < lists_max && vectors >= SMALL);
+    let fewer = (1..16).chain(steps).take_while(|&lists| lists < lists_max && vectors >= SMALL_INDEX);
     fewer.chain([lists_max]).collect()
 }
 
