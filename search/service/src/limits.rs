@@ -6,7 +6,8 @@ use std::time::Duration;
 pub struct Limits {
     /// Bytes of one message: 1 KiB to 1 GiB.
     pub message_bytes: usize,
-    /// Bytes of all requests and answers that the server holds, over all connections; a quarter of them on one.
+    /// Bytes of all requests and answers that the server holds, over all connections; a quarter of them on one, and no less than four of the
+    /// largest messages.
     pub in_flight_bytes: usize,
     /// Neighbours of one query.
     pub k: u32,

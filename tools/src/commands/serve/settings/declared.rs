@@ -109,7 +109,7 @@ pub struct Settings {
     /// Largest message.
     #[arg(long, value_name = "SIZE", help_heading = "Limits", default_value_t = bytes(Limits::default().message_bytes), value_parser = size(1 << 10..=1 << 30))]
     pub max_message: ByteSize,
-    /// Bytes held by all calls together, requests and answers; a quarter of them by one connection.
+    /// Bytes held by all calls together, requests and answers; a quarter of them by one connection, and no less than four times --max-message.
     #[arg(long, value_name = "SIZE", help_heading = "Limits", default_value_t = bytes(Limits::default().in_flight_bytes), value_parser = size(1 << 20..=1 << 40))]
     pub max_in_flight: ByteSize,
     /// Neighbours of one query.
