@@ -35,6 +35,13 @@ pub struct EngineConfig {
     pub cache_policy: CachePolicy,
 }
 
+impl EngineConfig {
+    /// Queries that are worked on at once.
+    pub fn slots(&self) -> usize {
+        self.threads * self.in_flight
+    }
+}
+
 impl Default for EngineConfig {
     /// A thread per processor, four queries in flight on each, the fastest reads there are.
     fn default() -> EngineConfig {
@@ -92,7 +99,7 @@ impl Executor {
             }
         }
         let threads = Arc::new(Threads {
-            queue: Arc::new(Queue::new(config.threads)),
+            queue: Arc::new(Queue::new(config.threads, config.slots())),
             wanted: config.threads,
             in_flight: config.in_flight as u32, // CAST: at most COUNT_MAX
             readers: Mutex::new(Box::new(readers)),

@@ -1,13 +1,18 @@
 //! Requests of one kind and course to one index that wait for search threads.
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::job::{Kind, Waiting};
 use crate::pace::Course;
 
 /// Expected work of a piece of an index that answered nothing so far.
 const UNKNOWN: Duration = Duration::from_micros(1);
+
+/// Part of its own time that a batch has to spare: what a query takes is a moving mean.
+const SPARE: u32 = 8;
+/// Time that a batch which takes the turns of others is to end before its deadline.
+const BEFORE_DEADLINE: Duration = Duration::from_millis(20);
 
 /// Requests that take their turns among themselves.
 pub(crate) struct Flow {
@@ -48,10 +53,25 @@ impl Flow {
     }
 
     /// The request whose turn it is, with the pieces it has left. Give it back with what is left after a piece was taken.
-    pub(crate) fn pop(&mut self) -> Option<(Arc<dyn Waiting>, usize)> {
-        let (job, left) = self.jobs.pop_front()?;
+    pub(crate) fn pop(&mut self, slots: usize) -> Option<(Arc<dyn Waiting>, usize)> {
+        let (job, left) = self.jobs.remove(self.urgent(slots).unwrap_or(0))?;
         self.pieces -= left;
         Some((job, left))
+    }
+
+    /// Where the batch with the nearest deadline lies of those that end in time only if they take all turns, where `slots` pieces are
+    /// worked on at once. One that can hardly end in time is none of them.
+    fn urgent(&self, slots: usize) -> Option<usize> {
+        if self.kind != Kind::Batch || self.jobs.len() == 1 {
+            return None;
+        }
+        let (now, piece) = (Instant::now(), self.piece()?);
+        let near = self.jobs.iter().enumerate().filter_map(|(at, (job, left))| {
+            let deadline = job.deadline()?;
+            let (time, own) = (deadline.saturating_duration_since(now), share(times(piece, *left), slots));
+            (own / 2 < time && time < with_spare(own) + BEFORE_DEADLINE).then_some((deadline, at))
+        });
+        near.min().map(|(_, at)| at)
     }
 
     /// Counts a piece as taken.
@@ -64,9 +84,29 @@ impl Flow {
         times(piece, self.pieces)
     }
 
+    /// Time that a piece is expected to take, where one waits.
+    fn piece(&self) -> Option<Duration> {
+        self.jobs.front().map(|(job, _)| job.searched().pace.query(self.course))
+    }
+
     /// Expected work that waits.
     pub(crate) fn waiting(&self) -> Duration {
-        self.jobs.front().map_or(Duration::ZERO, |(job, _)| self.work(job.searched().pace.query(self.course)))
+        self.piece().map_or(Duration::ZERO, |piece| self.work(piece))
+    }
+
+    /// Expected work of this flow until each batch with a deadline has its last piece, if they take turns with `coming` more pieces.
+    pub(crate) fn ends(&self, coming: usize) -> impl Iterator<Item = (Duration, Instant)> {
+        let waiting = self.jobs.iter().map(|(job, left)| (*left, job.deadline()));
+        let mut jobs: Vec<(usize, Option<Instant>)> = waiting.chain([(coming, None)]).collect();
+        jobs.sort_unstable_by_key(|&(left, _)| left);
+        let (piece, count) = (self.piece().unwrap_or_default(), jobs.len());
+        let mut before = 0;
+        jobs.into_iter().enumerate().filter_map(move |(at, (left, deadline))| {
+            // Those with fewer pieces have ended, the others had the same number of turns.
+            let all = before + left * (count - at);
+            before += left;
+            Some((times(piece, all), deadline?))
+        })
     }
 
     /// Expected work of this flow before the first and before the last piece of a request of `pieces` that comes now. A
@@ -87,6 +127,16 @@ impl Flow {
         self.pieces = 0;
         self.jobs.drain(..).map(|(job, _)| job)
     }
+}
+
+/// Time to be left for what is expected to take `time` and has to be in time.
+pub fn with_spare(time: Duration) -> Duration {
+    time + time / SPARE
+}
+
+/// Time in which work is done that takes `work` one piece at a time, where `slots` pieces are worked on at once.
+pub(crate) fn share(work: Duration, slots: usize) -> Duration {
+    work.div_f64(slots as f64) // CAST: a count of pieces
 }
 
 /// Time that `pieces` pieces take.

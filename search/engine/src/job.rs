@@ -253,6 +253,9 @@ pub(crate) trait Waiting: Send + Sync {
     /// As [`Task::course`].
     fn course(&self) -> Course;
 
+    /// When it is given up, if ever.
+    fn deadline(&self) -> Option<Instant>;
+
     /// Takes the next piece, unless there is none, or no more of them is wanted.
     fn take(self: Arc<Self>) -> Take;
 
@@ -377,6 +380,10 @@ impl<T: Task> Waiting for Job<T> {
 
     fn course(&self) -> Course {
         self.task.course()
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.terms.deadline
     }
 
     fn take(self: Arc<Job<T>>) -> Take {

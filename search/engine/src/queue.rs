@@ -2,13 +2,14 @@
 //!
 //! Requests to one index of one kind, single queries or batches, and of one course (`Course`) are a flow. Flows take turns by the work that their queries
 //! are expected to take, so that neither a batch nor a slow index keeps others waiting for longer than its share. In a flow
-//! single queries are taken in the order they came, and batches take turns, query by query. Idle work is taken where nothing else
+//! single queries are taken in the order they came, and batches take turns, query by query; one whose deadline is near takes the turns
+//! of others. Idle work is taken where nothing else
 //! waits.
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::error::SearchError;
-use crate::flow::{Flow, times};
+use crate::flow::{Flow, share, times, with_spare};
 use crate::job::{Kind, Started, Take, Waiting};
 use crate::pace::Course;
 use crate::searched::Searched;
@@ -23,6 +24,8 @@ pub struct Backlog {
     pub before_first: Duration,
     /// Queries of others before its last.
     pub before_last: Duration,
+    /// How late it would make a batch that waits, beyond what that has to spare; zero where each still ends in time.
+    pub makes_late: Duration,
 }
 
 /// The queue of one executor, with the number of threads that serve it.
@@ -39,6 +42,8 @@ struct State {
     flows: Vec<Flow>,
     /// What the flow had taken whose turn was last.
     clock: Duration,
+    /// Pieces that all threads work on at once.
+    slots: usize,
     /// Threads that sleep until there is work.
     sleeping: usize,
     /// Threads that serve.
@@ -84,20 +89,40 @@ impl State {
         let own = if kind == Kind::Batch { times(piece, queries) } else { Duration::ZERO };
         let is_own = |flow: &Flow| (flow.index, flow.kind, flow.course) == (searched.number, kind, course);
         let others = self.flows.iter().filter(|flow| !is_own(flow) && flow.kind != Kind::Idle);
-        let mut backlog = Backlog { before_first: first, before_last: last };
+        let mut backlog = Backlog { before_first: first, before_last: last, makes_late: Duration::ZERO };
         for waiting in others.map(Flow::waiting) {
             backlog.before_first += waiting.min(first);
             backlog.before_last += waiting.min(last + own);
         }
+        if kind == Kind::Batch {
+            let coming = |flow: &Flow| if is_own(flow) { (queries, own) } else { (0, Duration::ZERO) };
+            backlog.makes_late = self.late(coming);
+        }
         backlog
+    }
+
+    /// How late the latest batch would be with what is `coming` to each flow, in pieces and as work.
+    fn late(&self, coming: impl Fn(&Flow) -> (usize, Duration)) -> Duration {
+        let now = Instant::now();
+        let busy = self.flows.iter().filter(|flow| flow.kind != Kind::Idle);
+        let work: Vec<_> = busy.map(|flow| (flow, flow.waiting() + coming(flow).1)).collect();
+        let batches = work.iter().enumerate().filter(|(_, (flow, _))| flow.kind == Kind::Batch);
+        let lateness = batches.flat_map(|(at, (flow, _))| {
+            let others = work.iter().enumerate().filter(move |&(other, _)| other != at);
+            flow.ends(coming(flow).0).map(move |(own, deadline)| {
+                let all = own + others.clone().map(|(_, (_, waiting))| *waiting.min(&own)).sum::<Duration>();
+                with_spare(share(all, self.slots)).saturating_sub(deadline.saturating_duration_since(now))
+            })
+        });
+        lateness.max().unwrap_or_default()
     }
 }
 
 impl Queue {
-    /// A queue that `threads` threads are about to serve.
-    pub(crate) fn new(threads: usize) -> Queue {
+    /// A queue that `threads` threads are about to serve, which work on `slots` pieces at once.
+    pub(crate) fn new(threads: usize, slots: usize) -> Queue {
         let (flows, clock) = (Vec::new(), Duration::ZERO);
-        let state = State { flows, clock, sleeping: 0, threads, closed_indexes: 0, closed: false };
+        let state = State { flows, clock, slots, sleeping: 0, threads, closed_indexes: 0, closed: false };
         Queue { state: Mutex::new(state), work: Condvar::new(), closing: Condvar::new() }
     }
 
@@ -186,9 +211,12 @@ impl Queue {
 
     /// Takes the piece whose turn it is, if one waits.
     fn take<'a>(&'a self, mut state: MutexGuard<'a, State>) -> (Option<Started>, MutexGuard<'a, State>) {
+        let slots = state.slots;
         while let Some(flow) = state.pick() {
             let (taken, kind) = (flow.taken, flow.kind);
-            let Some((job, left)) = flow.pop() else { unreachable!("a flow is picked that is not empty") };
+            let Some((job, left)) = flow.pop(slots) else {
+                unreachable!("a flow is picked that is not empty")
+            };
             match Arc::clone(&job).take() {
                 Take::Piece { started, more } => {
                     flow.charge(job.searched().pace.query(job.course()));

@@ -2,12 +2,13 @@
 //!
 //! The delay that a request will meet is the time that the queries taken before it take, of all indexes, over the number of
 //! queries answered at once (Little's law); the engine measures the one and the configuration says the other. A request whose first query would
-//! wait longer than the limit, or whose last could not be answered before its deadline, is refused at once; before
+//! wait longer than the limit, or whose last could not be answered before its deadline, is refused at once, and so is a batch that
+//! would make another miss its deadline; before
 //! that, effort may be lowered. A batch counts with all its queries, and lets single ones pass: they take turns.
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use spandrel_engine::{Backlog, Course, DOCUMENTS_COMPARED, Engine};
+use spandrel_engine::{Backlog, Course, DOCUMENTS_COMPARED, Engine, with_spare};
 
 use crate::refusal::Refusal;
 
@@ -85,6 +86,7 @@ impl Load {
                 backlog: Backlog {
                     before_first: a.backlog.before_first.max(b.backlog.before_first),
                     before_last: a.backlog.before_last.max(b.backlog.before_last),
+                    makes_late: a.backlog.makes_late.max(b.backlog.makes_late),
                 },
                 query: work.div_f64(queries.max(1) as f64), // CAST: as above
                 filter: a.filter.max(b.filter),
@@ -136,12 +138,12 @@ impl Admission {
             return Err(Refusal::Short { queries: asked, needs_ms: ms(own), left_ms: ms(left) });
         }
         let others = self.share(backlog.before_last) + filter;
-        if delay > limit || (!others.is_zero() && others + own > left) {
-            // Until half of the longest delay has been worked off, or enough for the deadline.
-            let (waiting, over) = match delay > limit {
-                true => (delay, delay - limit / 2),
-                false => (others, (others + own).saturating_sub(left)),
-            };
+        let late =
+            if others.is_zero() { Duration::ZERO } else { with_spare(others + own).saturating_sub(left) };
+        let late = late.max(backlog.makes_late);
+        if delay > limit || !late.is_zero() {
+            // Until half of the longest delay has been worked off, or enough for the deadlines.
+            let (waiting, over) = if delay > limit { (delay, delay - limit / 2) } else { (others, late) };
             return Err(Refusal::Overloaded { waiting_ms: ms(waiting), retry_ms: ms(over).max(1) });
         }
         let load = delay.as_secs_f32() / limit.as_secs_f32();
@@ -183,7 +185,8 @@ mod tests {
 
     /// A request behind `before_first` queries of a millisecond each.
     fn load(queries: usize, before_first: u32, before_last: u32) -> Load {
-        let backlog = Backlog { before_first: before_first * MS, before_last: before_last * MS };
+        let (before_first, before_last) = (before_first * MS, before_last * MS);
+        let backlog = Backlog { before_first, before_last, ..Backlog::default() };
         Load { asked: queries, queries, backlog, query: MS, filter: Duration::ZERO }
     }
 
@@ -260,5 +263,11 @@ mod tests {
         assert!(one.to_string().starts_with("1 query takes about 100 ms"), "{one}");
         let behind = admission.admit(load(800, 5, 1000), within(200 * MS));
         assert!(matches!(behind, Err(Refusal::Overloaded { .. })), "{behind:?}");
+        // And by what it does to others.
+        let mut long = load(800, 5, 10);
+        assert!(admission.admit(long, within(10_000 * MS)).is_ok());
+        long.backlog.makes_late = 30 * MS;
+        let late = admission.admit(long, within(10_000 * MS)).unwrap_err();
+        assert!(matches!(late, Refusal::Overloaded { retry_ms: 30, .. }), "{late:?}");
     }
 }

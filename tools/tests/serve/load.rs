@@ -1,4 +1,7 @@
 //! More than the server can do: refused early, told when to come back, and everything is well afterwards.
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use spandrel_client::{Client, ClientConfig};
@@ -187,6 +190,56 @@ fn a_batch_that_cannot_be_in_time_is_refused_at_once() {
         assert!(refused.message().contains("40000 queries take about"), "{refused}; {needed:?} for one");
         assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
         assert!(server.metric(REFUSED) < 0.5, "that is no load");
+    });
+}
+
+#[test]
+fn batches_that_are_let_in_are_answered_in_time() {
+    /// Callers, each with a batch at a time.
+    const CALLERS: usize = 8;
+    /// Batches that are let in.
+    const LET_IN: usize = 24;
+    run(async {
+        let flags = ["--threads", "1", "--in-flight", "1", "--queue-delay-ms", "60000"];
+        let server = Server::start(&flags);
+        let client = server.client();
+        let mut all = Duration::ZERO;
+        for number in 0..20 {
+            let begun = Instant::now();
+            client.search(thorough(number)).await.unwrap();
+            all += begun.elapsed();
+        }
+        // Time for two or three batches.
+        let timeout = (all * 3 * QUERIES as u32 / 20).max(Duration::from_secs(1));
+        let client = Client::new(&ClientConfig { timeout: Some(timeout), ..server.config() }).unwrap();
+        let counts: Arc<[AtomicUsize; 3]> = Arc::default();
+        let mut callers = JoinSet::new();
+        for _ in 0..CALLERS {
+            let (client, counts) = (client.clone(), Arc::clone(&counts));
+            callers.spawn(async move {
+                let [answered, late, refused] = &*counts;
+                while answered.load(Relaxed) + late.load(Relaxed) < LET_IN {
+                    match client.search_batch(thorough_batch(1)).await.map_err(|status| status.code()) {
+                        Ok(_) => answered.fetch_add(1, Relaxed),
+                        Err(Code::DeadlineExceeded) => late.fetch_add(1, Relaxed),
+                        Err(Code::ResourceExhausted) => {
+                            // Sooner than it is told to, so that there is always one who asks.
+                            tokio::time::sleep(timeout / 50).await;
+                            refused.fetch_add(1, Relaxed)
+                        }
+                        Err(other) => panic!("{other}"),
+                    };
+                }
+            });
+        }
+        while let Some(joined) = callers.join_next().await {
+            joined.unwrap();
+        }
+        let [answered, late, refused] = [0, 1, 2].map(|count| counts[count].load(Relaxed));
+        // A machine that is given less of its time than when a batch was let in cannot help it. Without a look at the others one in ten was
+        // answered.
+        assert!(2 * answered > late, "{answered} answered, {late} late, {refused} refused");
+        assert!(refused > 0, "{answered} answered, {late} late");
     });
 }
 

@@ -15,11 +15,15 @@ const MS: Duration = Duration::from_millis(1);
 
 /// A request of that many queries, that may be given up by a flag.
 fn job(searched: &Arc<Searched>, queries: usize, stop: Option<Arc<AtomicBool>>) -> Arc<Job<Queries>> {
+    job_until(searched, queries, Terms { deadline: None, stop })
+}
+
+fn job_until(searched: &Arc<Searched>, queries: usize, terms: Terms) -> Arc<Job<Queries>> {
     let row_bytes = searched.index.row_bytes();
     let plan = QueryPlan::of(&SearchParams::new(1), &searched.index).unwrap();
     let rows = vec![0; queries * row_bytes].into();
     let task = Queries::new(rows, row_bytes, plan);
-    Job::new(task, searched, Terms { deadline: None, stop }, Box::new(drop))
+    Job::new(task, searched, terms, Box::new(drop))
 }
 
 fn next(queue: &Queue) -> Option<Running> {
@@ -51,7 +55,9 @@ fn order(queue: &Queue, all: &[Arc<Job<Queries>>]) -> Vec<(usize, usize)> {
     while let Some(running) = next(queue) {
         let which = all.iter().position(|job| Arc::ptr_eq(job, &running.job)).unwrap_or(all.len());
         order.push((which, running.number));
-        running.finish(Answer { latency_us: 1000.0, ..Answer::default() });
+        // As long as it is expected to take.
+        let latency_us = running.job.searched().pace.query(Course::default()).as_secs_f32() * 1e6;
+        running.finish(Answer { latency_us, ..Answer::default() });
     }
     order
 }
@@ -59,7 +65,7 @@ fn order(queue: &Queue, all: &[Arc<Job<Queries>>]) -> Vec<(usize, usize)> {
 #[test]
 fn single_queries_and_batches_take_turns() {
     with_indexes(1.0, |index, _| {
-        let queue = Queue::new(1);
+        let queue = Queue::new(1, 1);
         let all = [3, 4, 1, 1].map(|queries| job(index, queries, None));
         all.iter().for_each(|job| queue.push(job.clone(), true).unwrap());
         let expected = [(2, 0), (0, 0), (3, 0), (1, 0), (0, 1), (1, 1), (0, 2), (1, 2), (1, 3)];
@@ -71,7 +77,7 @@ fn single_queries_and_batches_take_turns() {
 fn a_thread_takes_no_more_at_once_than_is_left_for_each_other() {
     with_indexes(1.0, |index, _| {
         for (threads, expected) in [(1, 7), (2, 3), (3, 2), (7, 1)] {
-            let queue = Queue::new(threads);
+            let queue = Queue::new(threads, threads);
             queue.push(job(index, 7, None), true).unwrap();
             let mut taken = vec![next(&queue).unwrap()];
             while let Some(Started::Query(running)) = queue.another(taken.len()) {
@@ -87,7 +93,7 @@ fn a_thread_takes_no_more_at_once_than_is_left_for_each_other() {
 #[test]
 fn an_index_that_is_closed_while_a_reply_is_given_is_let_go_of() {
     with_indexes(1.0, |index, other| {
-        let queue = Arc::new(Queue::new(2));
+        let queue = Arc::new(Queue::new(2, 2));
         let (closing, number) = (Arc::clone(&queue), other.number);
         let row_bytes = index.index.row_bytes();
         let plan = QueryPlan::of(&SearchParams::new(1), &index.index).unwrap();
@@ -105,7 +111,7 @@ fn an_index_that_is_closed_while_a_reply_is_given_is_let_go_of() {
 #[test]
 fn indexes_take_turns_by_the_work_of_their_queries() {
     with_indexes(1.0, |index, other| {
-        let queue = Queue::new(1);
+        let queue = Queue::new(1, 1);
         let all = [job(index, 4, None), job(other, 1, None), job(other, 1, None), job(other, 1, None)];
         all.iter().for_each(|job| queue.push(job.clone(), true).unwrap());
         let expected = [(1, 0), (0, 0), (2, 0), (0, 1), (3, 0), (0, 2), (0, 3)];
@@ -132,7 +138,7 @@ fn indexes_take_turns_by_the_work_of_their_queries() {
 #[test]
 fn idle_work_is_taken_where_nothing_else_waits() {
     with_indexes(1.0, |index, other| {
-        let queue = Queue::new(1);
+        let queue = Queue::new(1, 1);
         let rows = vec![0; index.index.row_bytes()].into();
         let search = Arc::new(ExactSearch::new(&index.index, rows, 1, Vec::new()).unwrap());
         let pieces = |idle| ExactPieces { search: Arc::clone(&search), pieces: 0..2, idle };
@@ -140,7 +146,7 @@ fn idle_work_is_taken_where_nothing_else_waits() {
         queue.push(exact(true), true).unwrap();
         let all = [job(index, 3, None), job(other, 1, None)];
         all.iter().for_each(|job| queue.push(job.clone(), true).unwrap());
-        let (with, queue_alone) = (queue.backlog(other, 1, Course::default()), Queue::new(1));
+        let (with, queue_alone) = (queue.backlog(other, 1, Course::default()), Queue::new(1, 1));
         all.iter().for_each(|job| queue_alone.push(job.clone(), true).unwrap());
         assert_eq!(with, queue_alone.backlog(other, 1, Course::default()), "idle work is ahead of nobody");
         for _ in 0..4 {
@@ -157,9 +163,9 @@ fn idle_work_is_taken_where_nothing_else_waits() {
 #[test]
 fn what_is_ahead_is_counted_by_turns() {
     with_indexes(2.0, |index, other| {
-        let queue = Queue::new(1);
+        let queue = Queue::new(1, 1);
         let ahead = |queries| {
-            let Backlog { before_first, before_last } = queue.backlog(index, queries, Course::default());
+            let Backlog { before_first, before_last, .. } = queue.backlog(index, queries, Course::default());
             (before_first.as_millis(), before_last.as_millis())
         };
         assert_eq!([ahead(1), ahead(200)], [(0, 0), (0, 0)]);
@@ -177,15 +183,60 @@ fn what_is_ahead_is_counted_by_turns() {
         assert_eq!([ahead(1), ahead(2)], [(8, 8), (10, 15)]);
         assert_eq!(
             queue.backlog(other, 1, Course::default()),
-            Backlog { before_first: 6 * MS, before_last: 6 * MS }
+            Backlog { before_first: 6 * MS, before_last: 6 * MS, makes_late: Duration::ZERO }
         );
+    });
+}
+
+#[test]
+fn what_a_batch_does_to_those_that_wait_is_told() {
+    // A query takes a minute.
+    with_indexes(60_000.0, |other, index| {
+        let queue = Queue::new(1, 1);
+        let deadline = Some(Instant::now() + 60 * 60_000 * MS);
+        let hour = |queries| job_until(index, queries, Terms { deadline, stop: None });
+        // An eighth of the time that they take is to spare. The test itself takes less than a minute.
+        let late = |of: &Arc<Searched>, queries| {
+            queue.backlog(of, queries, Course::default()).makes_late.as_secs().div_ceil(60)
+        };
+        queue.push(hour(20), true).unwrap();
+        assert_eq!(late(index, 1000), 0, "both have 20 turns");
+        queue.push(job(index, 60, None), true).unwrap();
+        assert_eq!(late(index, 10), 0, "50 minutes and an eighth");
+        assert_eq!(late(index, 20), 8, "60 minutes and an eighth");
+        assert_eq!(late(index, 1000), 8, "no more turns than the shortest has");
+        // The same of another index, by its work. A single query waits for its one turn.
+        assert_eq!([late(other, 10 * 60_000), late(other, 20 * 60_000)], [0, 8]);
+        assert_eq!(late(index, 1), 0);
+        // The latest is not the shortest.
+        queue.push(hour(12), true).unwrap();
+        assert_eq!(late(index, 1), 0);
+        assert_eq!(late(index, 2), 1, "20, 20, 12 and 2");
+        assert_eq!(late(index, 12), 12, "20, 20, 12 and 12");
+    });
+}
+
+#[test]
+fn a_batch_whose_deadline_is_near_takes_the_turns_of_others() {
+    // A query takes a minute.
+    with_indexes(60_000.0, |_, index| {
+        let queue = Queue::new(1, 1);
+        let within = |minutes: u32, queries| {
+            let deadline = Some(Instant::now() + minutes * 60_000 * MS);
+            job_until(index, queries, Terms { deadline, stop: None })
+        };
+        // Of the second 5 queries and an eighth end in the time that is left. The fourth cannot end in time, until one query of it is left.
+        let all = [job(index, 3, None), within(6, 9), within(60, 3), within(1, 3)];
+        all.iter().for_each(|job| queue.push(job.clone(), true).unwrap());
+        let expected = [1, 1, 1, 1, 0, 2, 3, 1, 0, 2, 3, 3, 1, 0, 2, 1, 1, 1];
+        assert_eq!(order(&queue, &all).iter().map(|&(which, _)| which).collect::<Vec<_>>(), expected);
     });
 }
 
 #[test]
 fn a_batch_given_up_is_dropped_at_once() {
     with_indexes(1.0, |index, _| {
-        let queue = Queue::new(1);
+        let queue = Queue::new(1, 1);
         let stop = Arc::new(AtomicBool::new(false));
         queue.push(job(index, 1000, Some(Arc::clone(&stop))), true).unwrap();
         next(&queue).unwrap().finish(Answer { latency_us: 1000.0, ..Answer::default() });
@@ -198,7 +249,7 @@ fn a_batch_given_up_is_dropped_at_once() {
 
 #[test]
 fn threads_are_told_of_a_closed_index_once() {
-    let (queue, mut seen) = (Queue::new(1), 0);
+    let (queue, mut seen) = (Queue::new(1, 1), 0);
     queue.close_index(0);
     assert!(matches!(queue.next(true, &mut seen), Next::LetGo));
     assert!(matches!(queue.next(false, &mut seen), Next::Nothing));
