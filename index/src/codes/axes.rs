@@ -1,7 +1,7 @@
 //! Principal axes of residuals.
 use nalgebra::{DMatrix, SymmetricEigen};
-use rayon::prelude::*;
 
+use super::pool::on_this_pool;
 use crate::kernels::{BlockKernel, Operation};
 use crate::{DIM_MAX, DType};
 
@@ -67,17 +67,6 @@ impl ProductSums {
         });
         self.sums.iter_mut().zip(&self.products).for_each(|(sum, &x)| *sum += f64::from(x));
     }
-}
-
-/// Fills rows of `width` values, a part by each thread of the pool that this is called in, if any. `fill` is told the number of the first row.
-pub(super) fn on_this_pool(rows: &mut [f32], width: usize, fill: impl Fn(usize, &mut [f32]) + Sync) {
-    let threads = rayon::current_thread_index().map_or(1, |_| rayon::current_num_threads());
-    if threads == 1 {
-        return fill(0, rows);
-    }
-    let together = (rows.len() / width).div_ceil(threads).max(1);
-    let parts = rows.par_chunks_mut(together * width).enumerate();
-    parts.for_each(|(number, rows)| fill(number * together, rows));
 }
 
 /// The columns of a matrix, given row by row, back to back.

@@ -18,6 +18,7 @@ mod family;
 mod fields;
 mod frame;
 mod planes;
+mod pool;
 mod products;
 mod query;
 mod recurrent;

@@ -205,22 +205,38 @@ pub(super) unsafe fn write<T: Tile, const SQUARED: bool, const COLUMNS: usize>(
     out: &mut [f32],
 ) {
     let panel = COLUMNS * T::LANES;
-    let whole = p * panel >= job.range.start && (p + 1) * panel <= job.range.end;
     let from = job.range.start.max(p * panel);
     let to = job.range.end.min((p + 1) * panel);
     let at = row * job.range.len() + (from - job.range.start);
-    let mut cut = [0.0f32; PANEL_MAX];
-    // SAFETY: by the contract. A whole panel inside the range is written in place, where a row of `out` has as many
-    // values as the range; any other goes through `cut`, which holds a panel, and a safe copy.
-    unsafe {
-        let target = if whole { out.as_mut_ptr().add(at) } else { cut.as_mut_ptr() };
-        for (c, &sum) in sums.iter().enumerate() {
-            let terms = job.right_terms.as_ptr().add(p * panel + c * T::LANES);
+    if to - from == panel {
+        // SAFETY: by the contract; the whole panel is in range, and a row of `out` has a value for each of the range.
+        unsafe { store::<T, SQUARED, COLUMNS>(job, row, p, sums, out.as_mut_ptr().add(at)) };
+    } else {
+        let mut cut = [0.0f32; PANEL_MAX];
+        // SAFETY: by the contract; `cut` holds a panel.
+        unsafe { store::<T, SQUARED, COLUMNS>(job, row, p, sums, cut.as_mut_ptr()) };
+        out[at..at + (to - from)].copy_from_slice(&cut[from - p * panel..to - p * panel]);
+    }
+}
+
+/// Writes the values of a row against panel `p`.
+///
+/// # Safety
+/// As for [`write`], and a panel of values can be written at `target`.
+#[inline(always)]
+unsafe fn store<T: Tile, const SQUARED: bool, const COLUMNS: usize>(
+    job: &Product<'_>,
+    row: usize,
+    p: usize,
+    sums: [T::Sum; COLUMNS],
+    target: *mut f32,
+) {
+    for (c, sum) in sums.into_iter().enumerate() {
+        // SAFETY: by the contract; a panel has `COLUMNS * LANES` terms.
+        unsafe {
+            let terms = job.right_terms.as_ptr().add((p * COLUMNS + c) * T::LANES);
             T::store::<SQUARED>(sum, job.left_terms[row], terms, target.add(c * T::LANES));
         }
-    }
-    if !whole {
-        out[at..at + (to - from)].copy_from_slice(&cut[from - p * panel..to - p * panel]);
     }
 }
 

@@ -45,7 +45,7 @@ impl ReadFile {
         ReadFile::open_named(path, path, direct)
     }
 
-    /// As [`ReadFile::open`], through the cache and in an open folder. A link is no file, wherever it leads.
+    /// As [`ReadFile::open`], through the cache and in an open folder. A link is no file.
     pub(crate) fn open_in(
         folder: BorrowedFd<'_>,
         name: &str,
@@ -181,7 +181,7 @@ impl ReadFile {
     }
 }
 
-/// The path of what is open, whatever its name became. There where `/proc` is mounted.
+/// A path of what is open that holds when its name changes, where `/proc` is mounted.
 pub(crate) fn by_descriptor(open: &impl AsRawFd) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", open.as_raw_fd()))
 }

@@ -14,7 +14,7 @@ use crate::{Direct, FileWriter, OpenError, ReadError, ReadFile, WriteError, sync
 #[derive(Debug, Clone)]
 pub struct FolderStore {
     path: PathBuf,
-    /// Open, where the store is this folder whatever becomes of its path.
+    /// Open, where the store stays this folder when its path becomes that of another.
     held: Option<Arc<OwnedFd>>,
 }
 
@@ -26,7 +26,7 @@ impl FolderStore {
 
     /// The folder at `path` beneath `root`, reached from there without a symbolic link, as `path` is written. The store stays this
     /// folder when its path becomes that of another, and no link in it is a file of it: what is read and written lies beneath `root`,
-    /// whatever others do there meanwhile. Holds a descriptor.
+    /// also while others change it. Holds a descriptor.
     ///
     /// # Errors
     /// [`io::ErrorKind::NotADirectory`] at a link; [`io::ErrorKind::InvalidInput`] for a path that is not written as one

@@ -10,8 +10,8 @@ use crate::stop::StopRule;
 /// Recall of queries that name no pruning.
 pub const RECALL_DEFAULT: f64 = 0.95;
 
-/// Of fewer vectors all lists are searched, and all vectors may be compared exactly: queries are quick anyway, and where codes tell next to
-/// nothing apart, as of normal numbers in 768 dimensions, that alone finds the neighbours.
+/// Of fewer vectors all lists are searched, and all vectors may be compared exactly: where codes tell next to nothing
+/// apart, as of normal numbers in 768 dimensions, that alone finds the neighbours.
 pub(crate) const SMALL_INDEX: u64 = 10_000;
 
 /// Recall that less effort leaves at least, and about that of the first point of a curve.

@@ -254,7 +254,7 @@ impl Registry {
                     with.descriptors.put_by(&config.name, before.unwrap_or(0).max(files))?;
                     with.descriptors.wait_free(files, &flag)?;
                 }
-                Served::open(config, (source, store), old.as_deref(), with, progress, &flag)
+                Served::open(config, source, store, old.as_deref(), with, progress, &flag)
             });
             let opened = opening.await.map_err(|e| Refusal::Internal(format!("opening an index: {e}")));
             let served = opened.flatten().inspect_err(|_| registry.count_files(&name))?;

@@ -171,15 +171,15 @@ impl Served {
     /// read.
     pub(crate) fn open(
         config: IndexConfig,
-        (source, store): (Source, FolderStore),
+        source: Source,
+        store: FolderStore,
         loaded: Option<&Served>,
         opening: &Opening,
         progress: Arc<Progress>,
         stop: &AtomicBool,
     ) -> Result<Served, Refusal> {
         let begun = Instant::now();
-        let searching = *opening.executor.config();
-        let slots = searching.threads * searching.in_flight;
+        let slots = opening.executor.config().slots();
         let store = Watched::new(store, progress);
         let share =
             |loaded: &Served| source.version.share(&store, loaded.index(), config.options, stop).transpose();

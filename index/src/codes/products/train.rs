@@ -10,7 +10,7 @@ use super::model::ProductModel;
 use super::nearest::Nearest;
 use super::opq;
 use crate::codes::aware::{QueryMoments, Weighting};
-use crate::codes::axes::on_this_pool;
+use crate::codes::pool::on_this_pool;
 use crate::codes::rotation::{DenseRotation, Rotation};
 use crate::codes::sample::measured_rows;
 

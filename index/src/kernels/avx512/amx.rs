@@ -1,4 +1,4 @@
-//! Products of bytes by tiles of 16 x 16 sums (AMX), sixteen times as many an instruction as AVX-512 has.
+//! Products of bytes by tiles (AMX): an instruction adds 64 products to each of 16 x 16 sums.
 //!
 //! Sums are exact, so values are those of the registers of [`tiles::Integer`]. Panels lie as the instructions want them: a unit of four bytes of
 //! each of sixteen right rows, unit by unit.
@@ -45,17 +45,11 @@ fn has_instructions() -> bool {
 
 /// Asks Linux for the registers, 8 KiB, which a process has only after it has asked. Refused where a thread has a signal stack that
 /// is too small for them.
-#[cfg(target_os = "linux")]
 fn is_permitted() -> bool {
     const ARCH_REQ_XCOMP_PERM: libc::c_ulong = 0x1023;
     const XFEATURE_XTILEDATA: libc::c_ulong = 18;
     // SAFETY: the call takes two numbers and touches no memory.
     unsafe { libc::syscall(libc::SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0 }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn is_permitted() -> bool {
-    false
 }
 
 /// How the eight tiles are cut: all have sixteen rows of 64 bytes.
@@ -137,8 +131,8 @@ unsafe fn by_tiles<const SQUARED: bool>(job: &Product<'_>, out: &mut [f32]) {
 /// The tiles are configured; the rows from `row` on and panel `p` lie inside the slices, and hold [`TILE_UNITS`] units at least.
 unsafe fn multiply(job: &Product<'_>, row: usize, p: usize, sums: &mut Sums) {
     let row_bytes = 4 * job.steps;
-    // SAFETY: each turn reads 64 bytes of each of 32 left rows, and sixteen units of a panel, of which `steps / 16` turns find as many.
-    // Tiles 0 to 3 are stored to the quarters of `sums`.
+    // SAFETY: there are `steps / 16` turns. Each reads 16 units of each of 32 left rows, and 16 units of a panel; rows and panel have
+    // `steps` units. Tiles 0 to 3 are stored to the quarters of `sums`.
     unsafe {
         let left = job.left.as_ptr().add(row * job.steps);
         let right = job.right.as_ptr().add(p * TOGETHER * job.steps);
