@@ -1,5 +1,5 @@
 //! Trains the code of the lists on residuals sampled from the filed vectors.
-use spandrel_index::codes::{Binariser, CodeModel, CodeSpec};
+use spandrel_index::codes::{Binariser, CodeModel, CodeSpec, is_held_out};
 use spandrel_index::for_each_element;
 use spandrel_index::format::{QueryCodeRecord, SectionKind};
 
@@ -39,21 +39,30 @@ pub(crate) fn train(state: &BuildState<'_>) -> Result<(Section, Option<QueryCode
     let (mut residuals, mut sample) = (Vec::new(), FiledSample::default());
     let keeps = params.coding_sample().is_some();
     let (mut vector, mut head) = (Vec::new(), Vec::new());
-    copies.sample(wanted, context, |record| {
-        let list = (layout.list(record) & !REPLICA_BIT) as usize;
-        vector.clear();
-        space.float_vector(params.dtype, layout.vector(record), &mut vector);
-        let row = &heads[list * params.head_row_bytes()..][..params.head_row_bytes()];
-        head.clear();
-        for_each_element(params.head_dtype(), row, |x| head.push(x));
-        let from = centre.as_deref().unwrap_or(&head);
-        // The element that lifts inner product is not coded.
-        residuals.extend(vector.iter().zip(from).take(params.dim).map(|(x, c)| x - c));
-        if keeps {
-            sample.vectors.extend_from_slice(layout.vector(record));
-            sample.lists.push(list as u32); // CAST: read from four bytes
+    // Where few values differ, all may be held out: then none is.
+    for holds_out in [params.code.holds_out(params.vectors, params.dim), false] {
+        if !residuals.is_empty() {
+            break;
         }
-    })?;
+        copies.sample(wanted, context, |record| {
+            if holds_out && is_held_out(layout.vector(record)) {
+                return;
+            }
+            let list = (layout.list(record) & !REPLICA_BIT) as usize;
+            vector.clear();
+            space.float_vector(params.dtype, layout.vector(record), &mut vector);
+            let row = &heads[list * params.head_row_bytes()..][..params.head_row_bytes()];
+            head.clear();
+            for_each_element(params.head_dtype(), row, |x| head.push(x));
+            let from = centre.as_deref().unwrap_or(&head);
+            // The element that lifts inner product is not coded.
+            residuals.extend(vector.iter().zip(from).take(params.dim).map(|(x, c)| x - c));
+            if keeps {
+                sample.vectors.extend_from_slice(layout.vector(record));
+                sample.lists.push(list as u32); // CAST: read from four bytes
+            }
+        })?;
+    }
     let seed = params.seed_of(4, 0);
     let training =
         Training { params, space, heads: &heads, mean: &mean, residuals: &residuals, seed, sample };

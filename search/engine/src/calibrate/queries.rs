@@ -2,6 +2,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use spandrel_index::codes::is_held_out;
 use spandrel_index::format::{BODY_AT, PageLayout, Record, VectorsOf};
 use spandrel_index::{Index, Location, Segment};
 use spandrel_io::{Direct, ReadFile};
@@ -23,6 +24,9 @@ const ELEMENTS_OF_TIMES: u64 = 60_000_000;
 /// Vectors of which one at most is a query for that.
 const VECTORS_OF_TIMES: u64 = 10;
 
+/// With fewer vectors that trained no code, all may be queries.
+const HELD_OUT_MIN: usize = 100;
+
 /// Queries that stand for those to come.
 pub(super) struct Queries {
     pub(super) rows: Vec<u8>,
@@ -41,9 +45,11 @@ pub(super) struct Own {
 }
 
 impl Queries {
-    /// Takes rows at equal distances in the order of positions, so that every part of the data has its share.
+    /// Takes rows at equal distances in the order of positions, so that every part of the data has its share: of those that trained no code,
+    /// where some were held out.
     pub(super) fn read(index: &Index) -> Result<Queries, CalibrateError> {
-        let vectors = index.vectors();
+        let held = held_out(index)?;
+        let vectors = held.as_ref().map_or(index.vectors(), |held| held.len() as u64); // CAST: widening
         let count = (vectors / VECTORS_PER_QUERY).clamp(QUERIES_MIN, QUERIES_MAX).min(vectors);
         let elements = (vectors * index.dim() as u64).max(1); // CAST: widening
         let times = (ELEMENTS_OF_TIMES / elements)
@@ -54,7 +60,11 @@ impl Queries {
         let (mut first, mut page, mut next) = (0, Vec::new(), 0);
         for (number, segment) in (0..).zip(index.segments()) {
             let pages = Pages::open(segment)?;
-            let in_segment = |at: u64| place(at, times, count, vectors) - first;
+            let position_of = |at: u64| {
+                let at = place(at, times, count, vectors);
+                held.as_ref().map_or(at, |held| held[at as usize]) // CAST: a place among them
+            };
+            let in_segment = |at: u64| position_of(at) - first;
             while next < count && in_segment(next) < segment.count {
                 let position = in_segment(next) as u32; // CAST: vectors of a segment are fewer than 2^32
                 let (page_number, slot) = pages.layout.place(position);
@@ -84,6 +94,31 @@ impl Queries {
         let row_bytes = self.rows.len() / self.len();
         &self.rows[query * row_bytes..][..row_bytes]
     }
+}
+
+/// Positions of the vectors that were held out of what codes are trained with, ascending; none where all trained it, or too few are left.
+fn held_out(index: &Index) -> Result<Option<Vec<u64>>, CalibrateError> {
+    if !index.code().holds_out(index.vectors(), index.dim()) {
+        return Ok(None);
+    }
+    let (mut held, mut first) = (Vec::new(), 0);
+    for segment in index.segments() {
+        let pages = Pages::open(segment)?;
+        let (mut page, mut loaded) = (Vec::new(), None);
+        for position in 0..segment.count as u32 {
+            // CAST: vectors of a segment are fewer than 2^32
+            let (number, slot) = pages.layout.place(position);
+            if loaded != Some(number) {
+                pages.read(number..number + 1, &mut page)?;
+                loaded = Some(number);
+            }
+            if is_held_out(pages.layout.record(&page, slot).vector) {
+                held.push(first + u64::from(position));
+            }
+        }
+        first += segment.count;
+    }
+    Ok(Some(held).filter(|held| held.len() >= HELD_OUT_MIN))
 }
 
 /// Position of the query `at` of `count`. Every `times`-th is where it would be with one neighbour's queries left out: what is learned of more

@@ -5,6 +5,8 @@ const STEPS_PER_ERROR: u8 = 20;
 /// Most steps of errors tried: nearly all true neighbours lie inside two and a half, and the count of vectors compared
 /// exactly has a bound of its own.
 pub(super) const STEPS_MAX: u8 = 50;
+/// The same where all vectors may be compared.
+pub(super) const STEPS_MAX_SMALL: u8 = 90;
 /// Where there are too few vectors for the number of neighbours that errors are found by.
 pub(super) const STEPS_USUAL: u8 = 20;
 /// Pruning by distance that is tried. On SIFT descriptors it leaves out one list in seven of 192, and 0.001 of recall.

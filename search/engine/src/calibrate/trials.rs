@@ -17,7 +17,7 @@ use super::ranges::{RangesOf, ranges};
 use super::recordings::Recordings;
 use super::replay::{Asked, Field, Outcome};
 use super::rule::Rule;
-use super::setting::{STEPS_MAX, Setting};
+use super::setting::{STEPS_MAX, STEPS_MAX_SMALL, Setting};
 use super::stopping::{Stopping, Traced};
 use super::truth::{Nearest, nearest};
 use crate::collect::Keep;
@@ -202,7 +202,11 @@ impl<'a> Trials<'a> {
 
     /// Most steps of errors.
     pub(super) fn steps_max(&self) -> u8 {
-        if self.has_codes() { STEPS_MAX } else { 0 }
+        match self.has_codes() {
+            true if self.index.vectors() < SMALL_INDEX => STEPS_MAX_SMALL,
+            true => STEPS_MAX,
+            false => 0,
+        }
     }
 
     /// Where to begin for another number of neighbours than `near` is for: errors and pruning alike, and the lists that
@@ -317,7 +321,7 @@ impl<'a> Trials<'a> {
         };
         let refused = |error: ParamsError| CalibrateError::Search(error.into());
         let plan = QueryPlan::of(&params, self.index).map_err(refused)?;
-        let errors_max = Setting { steps: STEPS_MAX, ..setting }.errors();
+        let errors_max = Setting { steps: self.steps_max(), ..setting }.errors();
         let most = SearchParams { rerank: Some(Rerank::Errors(errors_max)), ..params };
         let most = QueryPlan::of(&most, self.index).map_err(refused)?;
         let errors = most.verify.and_then(|verify| verify.kept_errors());
