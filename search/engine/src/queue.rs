@@ -3,8 +3,7 @@
 //! Requests to one index of one kind, single queries or batches, and of one course (`Course`) are a flow. Flows take turns by the work that their queries
 //! are expected to take, so that neither a batch nor a slow index keeps others waiting for longer than its share. In a flow
 //! single queries are taken in the order they came, and batches take turns, query by query; one whose deadline is near takes the turns
-//! of others. Idle work is taken where nothing else
-//! waits.
+//! of others. Idle work is taken where nothing else waits.
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -101,7 +100,8 @@ impl State {
         backlog
     }
 
-    /// How late the latest batch would be with what is `coming` to each flow, in pieces and as work.
+    /// How late the latest batch would be with what is `coming` to each flow, in pieces and as work. One that is past its deadline takes no
+    /// more time.
     fn late(&self, coming: impl Fn(&Flow) -> (usize, Duration)) -> Duration {
         let now = Instant::now();
         let busy = self.flows.iter().filter(|flow| flow.kind != Kind::Idle);
@@ -109,7 +109,8 @@ impl State {
         let batches = work.iter().enumerate().filter(|(_, (flow, _))| flow.kind == Kind::Batch);
         let lateness = batches.flat_map(|(at, (flow, _))| {
             let others = work.iter().enumerate().filter(move |&(other, _)| other != at);
-            flow.ends(coming(flow).0).map(move |(own, deadline)| {
+            let ends = flow.ends(coming(flow).0).filter(move |&(_, deadline)| deadline > now);
+            ends.map(move |(own, deadline)| {
                 let all = own + others.clone().map(|(_, (_, waiting))| *waiting.min(&own)).sum::<Duration>();
                 with_spare(share(all, self.slots)).saturating_sub(deadline.saturating_duration_since(now))
             })

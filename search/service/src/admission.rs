@@ -3,8 +3,8 @@
 //! The delay that a request will meet is the time that the queries taken before it take, of all indexes, over the number of
 //! queries answered at once (Little's law); the engine measures the one and the configuration says the other. A request whose first query would
 //! wait longer than the limit, or whose last could not be answered before its deadline, is refused at once, and so is a batch that
-//! would make another miss its deadline; before
-//! that, effort may be lowered. A batch counts with all its queries, and lets single ones pass: they take turns.
+//! would make another miss its deadline; before that, effort may be lowered. A batch counts with all its queries, and lets single ones
+//! pass: they take turns.
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
