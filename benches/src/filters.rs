@@ -35,7 +35,7 @@ pub fn compiled(index: &Index, filter: &Filter) -> Result<Matches> {
 pub struct Searched<'a> {
     /// The index; its ids are in memory, and are row numbers.
     pub engine: &'a Engine,
-    /// Its vectors.
+    /// Vectors that the index was built from, in the order of their ids.
     pub base: &'a Rows,
     /// What is searched for.
     pub queries: &'a Rows,

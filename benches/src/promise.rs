@@ -33,7 +33,7 @@ pub struct Losses {
 pub struct Tried<'a> {
     /// Its folder, where versions are published.
     pub dir: &'a Path,
-    /// The curves.
+    /// Recall curves of the index, one a number of neighbours.
     pub curves: &'a RecallCurves,
     /// Where vectors are searched.
     pub vectors: Tier,
@@ -51,7 +51,7 @@ pub struct Kept {
     pub error: f64,
     /// Least margin of a half.
     pub least: f64,
-    /// Most.
+    /// Most margin of a half.
     pub most: f64,
     /// Share of halves under what was promised.
     pub under: f64,

@@ -152,7 +152,7 @@ impl Set {
 
 /// Queries of a set.
 pub struct SomeQueries {
-    /// Their rows.
+    /// One row a query, in the set's element type.
     pub rows: Rows,
     truth: Truth,
 }

@@ -50,7 +50,6 @@ pub(crate) struct AttributeBytes {
     pub(crate) index: u64,
     /// In memory while searching, without postings that were read.
     pub(crate) memory: u64,
-    /// In scratch files.
     pub(crate) scratch: u64,
 }
 

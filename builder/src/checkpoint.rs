@@ -119,13 +119,11 @@ pub(crate) struct Parted {
     pub(crate) spill: Spill,
 }
 
-/// The heads.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Clustered {
     pub(crate) heads: u32,
     /// Heads that rows are filed under by nearness, the first of all.
     pub(crate) filed: u32,
-    /// Blocks of these.
     pub(crate) blocks: u32,
     /// Regions of blocks: rows of one are not filed in another.
     pub(crate) regions: u32,

@@ -39,7 +39,7 @@ pub enum BuildError {
     #[error("{path}: the build needs {needed} of free disk and there are {free}; make room or choose another folder",
         path = path.display(), needed = megabytes(*needed), free = megabytes_left(*free))]
     Disk {
-        /// The folder.
+        /// Folder that the index is built in.
         path: PathBuf,
         /// Bytes the plan asks for.
         needed: u64,
@@ -49,7 +49,7 @@ pub enum BuildError {
     /// A vector holds a value that has no distance.
     #[error("{name}: row {row}: {found}; remove the row or mend the file")]
     Value {
-        /// The input.
+        /// Name of the input, a path where it is a file.
         name: String,
         /// Row number from 0.
         row: u64,
@@ -59,7 +59,7 @@ pub enum BuildError {
     /// The input is not the one that was checked.
     #[error("{name}: changed since the build checked it; pass --replace to start anew")]
     Changed {
-        /// The input.
+        /// Name of the input, a path where it is a file.
         name: String,
     },
     /// Attributes could not be read, or are none that an index takes; the message names the file and the place.
@@ -68,19 +68,19 @@ pub enum BuildError {
     /// Two vectors, or two documents, have one id.
     #[error("id {id} is given more than once; ids must differ")]
     DuplicateId {
-        /// The id.
+        /// Id that is given twice.
         id: u64,
     },
     /// There is an index already, and replacing it was not asked for.
     #[error("{path}: there is an index here; pass --replace to publish a new version, or choose another folder", path = path.display())]
     Exists {
-        /// The folder.
+        /// Folder of the index.
         path: PathBuf,
     },
     /// The folder holds files that no build of ours left there.
     #[error("{path}: not empty and not an index (it holds '{found}'); choose another folder", path = path.display())]
     NotEmpty {
-        /// The folder.
+        /// Folder that the index was to go to.
         path: PathBuf,
         /// One of its entries.
         found: String,
@@ -88,13 +88,13 @@ pub enum BuildError {
     /// A build was interrupted here.
     #[error("{path}: an interrupted build is here; pass --resume to finish it, or --replace to start anew", path = path.display())]
     Unfinished {
-        /// The folder.
+        /// Folder of the interrupted build.
         path: PathBuf,
     },
     /// Another version was published while the build was interrupted.
     #[error("{path}: version {found} was published since the build was interrupted; pass --replace to start anew", path = path.display())]
     Overtaken {
-        /// The folder.
+        /// Folder of the index.
         path: PathBuf,
         /// The version in force.
         found: u64,
@@ -102,7 +102,7 @@ pub enum BuildError {
     /// The interrupted build had other parameters, another input or other kernels.
     #[error("{path}: the interrupted build had {parameter} {found}, now it is {expected}; use the same, or pass --replace to start anew", path = path.display())]
     Resume {
-        /// The checkpoint.
+        /// File of the checkpoint.
         path: PathBuf,
         /// What differs.
         parameter: &'static str,
@@ -114,7 +114,7 @@ pub enum BuildError {
     /// The checkpoint, a scratch file or a section is not as an earlier phase left it, so that phase has to be done again.
     #[error("{path}: {what}; it is damaged, and the build cannot go on from it: pass --replace to start anew", path = path.display())]
     Scratch {
-        /// The file.
+        /// Checkpoint, scratch file or section that is damaged.
         path: PathBuf,
         /// What is wrong with it.
         what: String,

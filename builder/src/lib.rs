@@ -82,7 +82,7 @@ pub trait IdSource: Send + Sync {
 /// What an index is built from.
 #[derive(Clone, Copy)]
 pub struct Input<'a> {
-    /// The vectors.
+    /// Vectors to build from. They are read several times, and must not change meanwhile.
     pub vectors: &'a dyn VectorSource,
     /// Their ids; row numbers if not given.
     pub ids: Option<&'a dyn IdSource>,
@@ -134,7 +134,7 @@ pub struct Attributes<'a> {
 pub struct Column<'a> {
     /// What queries call it: see [`ColumnEntry::is_name`](spandrel_index::format::ColumnEntry::is_name).
     pub name: &'a str,
-    /// Its vectors.
+    /// Vectors of the column, as many as the input has.
     pub vectors: &'a dyn VectorSource,
     /// How they are compared.
     pub metric: Metric,

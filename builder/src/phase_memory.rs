@@ -291,7 +291,7 @@ pub(crate) fn column_groups(vectors: u64, pages: PageLayout) -> u64 {
 pub(crate) fn group_lists(params: &Params) -> u32 {
     let copies = params.vectors as f64 * expected_copies(params);
     let list_bytes = copies / params.lists as f64 * params.filed_record_bytes() as f64;
-    ((GROUP_BYTES as f64 / list_bytes) as u32).max(1) // CAST: saturates
+    ((GROUP_BYTES as f64 / list_bytes) as u32).max(1) // CAST: `as` saturates at `u32::MAX`
 }
 
 /// Four bytes a row, where rows are laid out by their values.

@@ -10,7 +10,7 @@ use crate::query_sample::held_back_rows;
 /// An attribute, and what it is expected to take where all vectors are like the first 4 096. Bytes throughout.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlannedAttribute {
-    /// Its name.
+    /// Name of the attribute in the schema.
     pub name: String,
     /// What it holds.
     pub kind: AttributeType,
@@ -25,7 +25,7 @@ pub struct PlannedAttribute {
 /// A column of vectors by which candidates are compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlannedColumn {
-    /// Its name.
+    /// Name of the column.
     pub name: String,
     /// Its pages on disk, in bytes; counted in [`Plan::index_bytes`](crate::Plan::index_bytes).
     pub index_bytes: u64,

@@ -95,7 +95,7 @@ impl QuerySampleParams {
     /// Rows that codes are made for, at most [`CODING_MAX`] of those that shape lists, ascending.
     pub(crate) fn coding_rows(self) -> Vec<u64> {
         let shaping = self.shaping_rows();
-        let count = shaping.len().min(CODING_MAX as usize); // CAST: a few thousand
+        let count = shaping.len().min(CODING_MAX as usize); // CAST: usize is 64 bits
         (0..count).map(|at| shaping[at * shaping.len() / count]).collect()
     }
 

@@ -233,7 +233,6 @@ impl SpillReader {
         Ok(reader)
     }
 
-    /// Number of groups.
     pub(crate) fn groups(&self) -> usize {
         self.groups.len()
     }

@@ -46,7 +46,6 @@ impl BuildState<'_> {
         given(self.done.parted.as_ref())
     }
 
-    /// The heads.
     pub(crate) fn clustered(&self) -> &Clustered {
         given(self.done.clustered.as_ref())
     }
@@ -56,7 +55,6 @@ impl BuildState<'_> {
         given(self.done.filed.as_ref())
     }
 
-    /// The lists.
     pub(crate) fn written(&self) -> &Written {
         given(self.done.written.as_ref())
     }

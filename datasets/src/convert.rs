@@ -30,7 +30,7 @@ pub enum ConvertError {
     /// The output would take the place of the input, and what was left out would be lost.
     #[error("{path}: the output is the input; write to another file", path = path.display())]
     SameFile {
-        /// The file.
+        /// File that is input and output.
         path: PathBuf,
     },
     /// One of the files could not be read or written.
@@ -152,7 +152,7 @@ pub struct ValueScan {
     pub min: f32,
     /// Largest value that is not NaN.
     pub max: f32,
-    /// Rows of zeros.
+    /// Rows whose elements are all zero.
     pub zero_rows: u64,
     /// Elements that are NaN.
     pub nan_count: u64,
@@ -167,11 +167,11 @@ pub struct ValueScan {
 /// Euclidean norms of rows.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Norms {
-    /// The smallest.
+    /// Smallest norm of a row.
     pub min: f64,
-    /// The mean.
+    /// Mean norm over all rows.
     pub mean: f64,
-    /// The largest.
+    /// Largest norm of a row.
     pub max: f64,
 }
 

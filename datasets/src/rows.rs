@@ -27,7 +27,7 @@ pub enum RowsError {
     /// The rows need more memory than there is.
     #[error("{name}: {bytes} bytes of rows do not fit memory")]
     Memory {
-        /// The source.
+        /// Name of the source, a path where it is a file.
         name: String,
         /// Bytes of all rows.
         bytes: u128,

@@ -7,7 +7,7 @@ use crate::watch::Stopped;
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 #[error("row {row}: {found}")]
 pub struct BadRow {
-    /// The row.
+    /// Row number in the source, from 0.
     pub row: u64,
     /// What is wrong with it.
     pub found: Unusable,
@@ -20,7 +20,7 @@ pub enum CheckError {
     /// A row cannot be compared with others.
     #[error("{name}: {bad}")]
     Row {
-        /// The source.
+        /// Name of the source, a path where it is a file.
         name: String,
         /// The first such row.
         bad: BadRow,

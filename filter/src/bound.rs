@@ -42,9 +42,9 @@ pub enum Predicate {
 /// Keys from `first` to `last`, both included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct KeyRange {
-    /// The least.
+    /// Least key, included.
     pub first: u64,
-    /// The greatest.
+    /// Greatest key, included.
     pub last: u64,
 }
 
@@ -57,7 +57,7 @@ impl KeyRange {
 
 /// A row that a filter looks at.
 pub trait Row {
-    /// Its id.
+    /// Id that the user gave the vector.
     fn id(&self) -> u64;
 
     /// What it has in the attribute with this number.

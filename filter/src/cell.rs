@@ -10,7 +10,7 @@ pub enum Cell {
     /// Nothing. A row without a tag has this, not an empty set.
     #[default]
     Null,
-    /// A text.
+    /// Text of at most 4 096 bytes.
     Keyword(String),
     /// At least one tag.
     Tags(Tags),

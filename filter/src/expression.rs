@@ -14,16 +14,16 @@ pub enum Filter {
     Not(Box<Filter>),
     /// Rows whose value is in a relation to another. Never null.
     Compare {
-        /// The attribute.
+        /// Name of the attribute.
         name: String,
-        /// The relation.
+        /// How the row's value stands to the one given.
         comparison: Comparison,
         /// The right side.
         value: Value,
     },
     /// Rows whose value is (or is not) one of several. Never null.
     In {
-        /// The attribute.
+        /// Name of the attribute.
         name: String,
         /// The values. The list may be empty.
         values: Vec<Value>,
@@ -32,21 +32,21 @@ pub enum Filter {
     },
     /// Rows whose value is from `low` to `high`, both included. Never null.
     Between {
-        /// The attribute.
+        /// Name of the attribute.
         name: String,
-        /// The least.
+        /// Least value, included.
         low: Value,
-        /// The greatest.
+        /// Greatest value, included.
         high: Value,
     },
     /// Rows where the attribute is null.
     IsNull {
-        /// The attribute.
+        /// Name of the attribute.
         name: String,
     },
     /// Rows with any or all of these tags.
     Contains {
-        /// The attribute.
+        /// Name of the attribute, of tags.
         name: String,
         /// The tags. The list may be empty: then `Any` matches no row and `All` matches every row that has a tag.
         tags: Vec<String>,

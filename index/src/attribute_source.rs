@@ -6,7 +6,7 @@ use spandrel_filter::{Cell, Schema};
 
 /// Attributes of the rows of a [`VectorSource`](crate::VectorSource), in the order of these rows. Two scans give the same.
 pub trait AttributeSource: Send + Sync {
-    /// The attributes.
+    /// Names and types of the attributes, in the order of a row's cells.
     fn schema(&self) -> &Schema;
 
     /// Number of rows, those without a value included: that of the vectors.

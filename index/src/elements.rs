@@ -38,11 +38,11 @@ pub fn encode(dtype: DType, numbers: &[f32], out: &mut Vec<u8>) -> Result<(), us
         }
         DType::I8 => {
             check(numbers, |x| (-128.0..=127.0).contains(&x) && x.fract() == 0.0)?;
-            out.extend(numbers.iter().map(|&x| (x as i8).cast_unsigned())); // CAST: whole and in range
+            out.extend(numbers.iter().map(|&x| (x as i8).cast_unsigned())); // CAST: `check` lets whole numbers from -128 to 127 through
         }
         DType::U8 => {
             check(numbers, |x| (0.0..=255.0).contains(&x) && x.fract() == 0.0)?;
-            out.extend(numbers.iter().map(|&x| x as u8)); // CAST: whole and in range
+            out.extend(numbers.iter().map(|&x| x as u8)); // CAST: `check` lets whole numbers from 0 to 255 through
         }
     }
     Ok(())

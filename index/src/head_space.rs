@@ -198,7 +198,7 @@ fn for_each_stretch(dtype: DType, vector: &[u8], mut f: impl FnMut(&[f32])) {
     }
 }
 
-/// Converts by the machine's own instruction where there is one, which pays for many at a time.
+/// Converts f16 to f32, with the processor's instruction (F16C) where it has one. That pays only for many numbers at a time.
 fn halves(stretch: &[[u8; 2]], out: &mut [f32]) {
     let mut halves = [f16::ZERO; STRETCH];
     let halves = &mut halves[..stretch.len()];

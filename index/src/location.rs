@@ -31,7 +31,7 @@ impl Location {
 
     /// Position in its segment.
     pub const fn position(self) -> u32 {
-        self.0 as u32 // CAST: the lower half
+        self.0 as u32 // CAST: keeps the low 32 bits, the position
     }
 }
 

@@ -42,7 +42,7 @@ impl Matches {
         let of_segment = |(number, positions): (u16, u64)| {
             let mut words = vec![0_u64; words_of(positions)];
             for (at, word) in (0..).zip(&mut words) {
-                // CAST: positions are u32
+                // CAST: a segment has fewer than 2^32 positions
                 let bits = (positions - u64::from(at * WORD)).min(WORD.into()) as u32;
                 let is_match = |&bit: &u32| is_match(Location::new(number, at * WORD + bit));
                 *word = (0..bits).filter(is_match).fold(0, |word, bit| word | 1 << bit);

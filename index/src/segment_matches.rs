@@ -72,7 +72,7 @@ impl SegmentMatches {
         assert!(beyond == 0 || words.last().is_none_or(|last| last >> beyond == 0), "a match is a position");
         let count = words.iter().map(|word| u64::from(word.count_ones())).sum();
         if is_sparse(count, positions) {
-            let mut sorted = Vec::with_capacity(count as usize); // CAST: positions are u32
+            let mut sorted = Vec::with_capacity(count as usize); // CAST: usize is 64 bits
             for (&word, first) in words.iter().zip((0..).step_by(WORD as usize)) {
                 let mut left = word;
                 while left != 0 {
@@ -92,7 +92,7 @@ impl SegmentMatches {
     }
 
     fn sparse(sorted: Vec<u32>, positions: u64) -> SegmentMatches {
-        // CAST: positions are u32
+        // CAST: a segment has fewer than 2^32 positions
         let stretches = positions.div_ceil(STRETCH.into()) as u32;
         let mut counted = 0;
         let mut before = |stretch: u32| {
@@ -271,7 +271,7 @@ impl Iterator for Within<'_> {
                     }
                     *word = words[*at];
                 }
-                let position = *at as u32 * WORD + word.trailing_zeros(); // CAST: a position
+                let position = *at as u32 * WORD + word.trailing_zeros(); // CAST: words start below `end`, which is a u32
                 *word &= *word - 1;
                 (position < *end).then_some(position)
             }
@@ -311,7 +311,7 @@ fn blocks_of(words: &[u64]) -> u64 {
 
 /// Words of a bit for each position.
 pub(crate) fn words_of(positions: u64) -> usize {
-    positions.div_ceil(WORD.into()) as usize // CAST: positions are u32
+    positions.div_ceil(WORD.into()) as usize // CAST: usize is 64 bits
 }
 
 /// Calls `each` with the number of every word that has bits of `positions`, which are not empty, and with these bits.

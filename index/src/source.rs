@@ -68,7 +68,7 @@ pub enum SourceError {
     /// The rows asked for do not all exist.
     #[error("{name}: rows {first}..{end} asked for, it has {len}")]
     Range {
-        /// The source.
+        /// Name of the source, as its `name` gives it.
         name: String,
         /// First row asked for.
         first: u64,
@@ -80,9 +80,9 @@ pub enum SourceError {
     /// A value has no place in the type that rows are wanted in. Scale the values, or take another type.
     #[error("{name}: row {row}, element {element} is {value}, which {dtype} cannot hold")]
     Value {
-        /// The source.
+        /// Name of the source, as its `name` gives it.
         name: String,
-        /// The row.
+        /// Row number in the source, from 0.
         row: u64,
         /// The element in the row.
         element: usize,
@@ -94,7 +94,7 @@ pub enum SourceError {
     /// The file shrank or the device failed since it was opened.
     #[error("{path}: reading {bytes} bytes at {offset}", path = path.display())]
     Read {
-        /// The file.
+        /// File that rows are read from.
         path: PathBuf,
         /// Where the read began.
         offset: u64,

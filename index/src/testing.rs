@@ -23,7 +23,7 @@ use crate::{
 /// What to write.
 #[derive(Debug, Clone)]
 pub struct TestIndex {
-    /// Metric.
+    /// Metric that the manifest states.
     pub metric: Metric,
     /// Element type.
     pub dtype: DType,
@@ -31,7 +31,7 @@ pub struct TestIndex {
     pub dim: usize,
     /// The vectors, back to back.
     pub rows: Vec<u8>,
-    /// Their ids.
+    /// Ids by position, each once.
     pub ids: Vec<u64>,
     /// Number of lists, at most the number of vectors.
     pub lists: usize,

@@ -15,7 +15,7 @@ pub enum Unusable {
     NotFinite {
         /// Number of the element.
         element: usize,
-        /// Its value.
+        /// Value of the element: NaN or an infinity.
         value: f32,
     },
     /// Distances might overflow single precision. Scale vectors and queries down together.

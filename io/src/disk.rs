@@ -110,7 +110,7 @@ pub enum DiskError {
     /// The test file does not fit.
     #[error("{dir}: {free} bytes are free, the test file takes {needed}; make room or choose another folder")]
     NoSpace {
-        /// The folder.
+        /// Folder that was to hold the test file.
         dir: PathBuf,
         /// Bytes of the test file and a margin.
         needed: u64,
@@ -120,7 +120,7 @@ pub enum DiskError {
     /// The file is smaller than one read.
     #[error("{path}: {file_bytes} bytes, reads of {bytes} bytes do not fit")]
     FileTooSmall {
-        /// The file.
+        /// File that reads were to be timed on.
         path: PathBuf,
         /// Length of the file, in bytes.
         file_bytes: u64,

@@ -28,7 +28,7 @@ use spandrel_index::{AttributeSource, AttributeSourceError, DType, Metric, Sourc
 /// What a test builds from.
 #[derive(Debug, Clone)]
 pub struct Base {
-    /// The vectors.
+    /// Vectors of the base, in the order of their ids.
     pub rows: Rows,
     /// Their ids, or none for row numbers.
     pub ids: Option<Vec<u64>>,
@@ -43,7 +43,7 @@ pub struct Base {
 /// The column of a base, called "fine".
 #[derive(Debug, Clone)]
 pub struct ColumnRows {
-    /// Its vectors.
+    /// Vectors of the column, row by row of the base.
     pub rows: Rows,
     /// How they are compared.
     pub metric: Metric,

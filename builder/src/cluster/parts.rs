@@ -109,7 +109,7 @@ impl CoarseParts {
         let unit = BALANCE * (total / sample.len() as f64) as f32; // CAST: a scale, not a sum
         let mut prices = self.centres.prices.clone();
         for (price, size) in prices.iter_mut().zip(sizes) {
-            let fixed_point = unit * (size as f32 / share - 1.0); // CAST: as above
+            let fixed_point = unit * (size as f32 / share - 1.0); // CAST: an approximate price will do
             *price += DAMPING * (fixed_point - *price);
         }
         self.centres.prices = prices;

@@ -174,7 +174,7 @@ impl<'a> Filer<'a> {
             for (slot, &place) in routes.places[first..].iter().enumerate() {
                 routes.offsets.push(offset);
                 offset += self.blocks.heads_of(around[place as usize]).len() as u32; // CAST: a block is small
-                routes.visitors[place as usize].push((row as u32, slot as u32)); // CAST: a chunk is small
+                routes.visitors[place as usize].push((row as u32, slot as u32)); // CAST: a chunk and its probed blocks are far below 2^32
             }
             routes.offsets.push(offset);
             stride = stride.max(offset as usize);
@@ -232,7 +232,7 @@ impl<'a> Filer<'a> {
 /// The nearest heads of a row, ascending by distance.
 #[derive(Debug, Clone, Copy)]
 pub struct NearestHeads<'a> {
-    /// Their numbers.
+    /// Numbers of the heads, nearest first.
     pub heads: &'a [u32],
     /// Their squared distances.
     pub distances: &'a [f32],

@@ -32,7 +32,7 @@ impl NearestScratch {
 /// The first of the least scores.
 fn first_of_least(scores: &[f32]) -> (f32, u32) {
     let least = least(scores).max(0.0);
-    (least, first_at_most(scores, least).unwrap_or_default() as u32) // CAST: columns are numbered by u32
+    (least, first_at_most(scores, least).unwrap_or_default() as u32) // CAST: a column; scores of fewer than 2^32 are in memory
 }
 
 #[cfg(test)]

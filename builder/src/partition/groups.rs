@@ -35,7 +35,7 @@ impl PartGroups {
         }
         groups.shared_first = groups.count;
         let list = params.shared_list_rows();
-        groups.shared_rows = (part_rows / list).max(1) as u32 * list as u32; // CAST: a part's
+        groups.shared_rows = (part_rows / list).max(1) as u32 * list as u32; // CAST: at most the rows of a part, below 2^32
         groups.count += keys.shared.div_ceil(groups.shared_rows);
         groups
     }

@@ -51,6 +51,6 @@ impl PartitionParams {
     pub(crate) fn lists(&self, lists: u64) -> u64 {
         let wanted = lists as f64; // CAST: an estimate
         let own = self.own.iter().map(|share| (share * wanted).max(1.0)).sum::<f64>();
-        (own + self.shared() * wanted).round() as u64 // CAST: saturates
+        (own + self.shared() * wanted).round() as u64 // CAST: `as` saturates, and the sum is not negative
     }
 }

@@ -145,7 +145,7 @@ fn check_chunk(
     rows: &mut Vec<u8>,
 ) -> Result<Chunk, BuildError> {
     let row_bytes = params.row_bytes();
-    let count = (range.end - range.start) as usize; // CAST: a chunk is small
+    let count = (range.end - range.start) as usize; // CAST: usize is 64 bits
     rows.resize(count * row_bytes, 0);
     input.vectors.read_rows(range.start, rows)?;
     let mut own_ids = Vec::new();
@@ -186,7 +186,7 @@ pub(crate) fn hash_column(
     let check = |rows: &mut Vec<u8>, chunk: u64| -> Result<u128, BuildError> {
         context.check_stop()?;
         let (first, end) = (chunk * rows_max, ((chunk + 1) * rows_max).min(vectors.len()));
-        rows.resize((end - first) as usize * row_bytes, 0); // CAST: a chunk is small
+        rows.resize((end - first) as usize * row_bytes, 0); // CAST: usize is 64 bits
         vectors.read_rows(first, rows)?;
         check_rows(vectors, metric, first, rows)?;
         context.progress.advance(end - first);
@@ -210,7 +210,7 @@ pub(crate) fn hash_sample(
     for first in (0..sample.len()).step_by(step as usize) {
         context.check_stop()?;
         let count = step.min(sample.len() - first);
-        rows.resize(count as usize * sample.row_bytes(), 0); // CAST: a chunk is small
+        rows.resize(count as usize * sample.row_bytes(), 0); // CAST: usize is 64 bits
         sample.read_rows(first, &mut rows)?;
         check_rows(sample, metric, first, &rows)?;
         hashes.push(chunk_hash(&rows, &[]));

@@ -47,7 +47,7 @@ struct Run {
 /// The runs of the records of a part; those of values that share lists are in the order of their places.
 fn runs(params: &Params, keys: Option<&Keys>, records: &[u8]) -> Vec<Run> {
     let layout = RecordLayout::of_parts(params);
-    let numbers = 0..(records.len() / layout.bytes) as u32; // CAST: a part's
+    let numbers = 0..(records.len() / layout.bytes) as u32; // CAST: a part has fewer than 2^32 rows
     let Some(keys) = keys else {
         return vec![Run { value: None, is_shared: false, picks: numbers.collect() }];
     };
@@ -104,7 +104,7 @@ impl HeadWriter<'_> {
         let (params, context, made) = (self.state.params, self.state.context, &mut self.made);
         let count = run.picks.len() as u64; // CAST: widening
         let is_wanted = params.query_sample.is_some() && run.value == Some(0);
-        let times = if is_wanted { WANTED_LISTS as usize } else { 1 }; // CAST: small
+        let times = if is_wanted { WANTED_LISTS as usize } else { 1 }; // CAST: usize is 64 bits
         let mut clustering = ClusterParams::new(times * lists_of(params, made.vectors, count));
         clustering.heads = params.heads;
         clustering.seed = params.seed_of(2, made.runs);
@@ -129,7 +129,7 @@ impl HeadWriter<'_> {
     /// Lists of rows in the order they come.
     fn share(&mut self, rows: Rows<'_>, run: &Run, leaf_of: &mut [u32]) -> Result<(), BuildError> {
         let (params, made) = (self.state.params, &mut self.made);
-        let list = params.shared_list_rows() as usize; // CAST: a part's
+        let list = params.shared_list_rows() as usize; // CAST: usize is 64 bits
         for (picks, bytes) in run.picks.chunks(list).zip(rows.bytes.chunks(list * rows.row_bytes())) {
             self.file.append(&representative(Rows { bytes, ..rows }, params.heads))?;
             picks.iter().for_each(|&pick| leaf_of[pick as usize] = made.heads);

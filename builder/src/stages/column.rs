@@ -53,7 +53,7 @@ impl Sorting<'_> {
         let step = chunk_rows(self.column.row_bytes());
         for first in (0..params.vectors).step_by(step as usize) {
             context.check_stop()?;
-            let count = step.min(params.vectors - first) as usize; // CAST: a chunk is small
+            let count = step.min(params.vectors - first) as usize; // CAST: usize is 64 bits
             rows.resize(count * self.column.row_bytes(), 0);
             self.source.read_rows(first, &mut rows)?;
             hashes.push(chunk_hash(&rows, &[]));
@@ -92,7 +92,7 @@ impl Sorting<'_> {
         }
         let shape = SectionShape {
             kind: SectionKind::Vectors,
-            unit_bytes: layout.page_bytes() as u32, // CAST: pages are small
+            unit_bytes: layout.page_bytes() as u32, // CAST: a page is 4 KiB or one record, padded
             count: params.vectors,
             of: SectionOf::Column(column),
         };

@@ -33,7 +33,7 @@ pub(super) fn tokens(
     for first in (0..all).step_by(step as usize) {
         // CAST: usize is 64 bits
         context.check_stop()?;
-        let count = step.min(all - first) as usize; // CAST: a chunk is small
+        let count = step.min(all - first) as usize; // CAST: usize is 64 bits
         rows.resize(count * column.row_bytes(), 0);
         source.read_rows(first, &mut rows)?;
         hashes.push(chunk_hash(&rows, &[]));
@@ -47,7 +47,7 @@ pub(super) fn tokens(
     }
     let shape = SectionShape {
         kind: SectionKind::Vectors,
-        unit_bytes: layout.page_bytes() as u32, // CAST: pages are small
+        unit_bytes: layout.page_bytes() as u32, // CAST: a page is 4 KiB or one record, padded
         count: all,
         of: SectionOf::Column(column),
     };

@@ -124,7 +124,7 @@ pub(crate) fn ids(state: &BuildState<'_>) -> Result<Section, BuildError> {
     writer.append(&pages.tail(&first_ids))?;
     let shape = SectionShape {
         kind: SectionKind::Ids,
-        unit_bytes: ID_PAGE_BYTES as u32, // CAST: a constant
+        unit_bytes: ID_PAGE_BYTES as u32, // CAST: `ID_PAGE_BYTES` is below 2^32
         count: params.vectors,
         of: SectionOf::Main,
     };

@@ -75,7 +75,7 @@ impl Nearest {
                 kernel.scores(Operation::SquaredL2, left.all(), right.range(start..end), scores);
                 let of_query = best.iter_mut().zip(found.chunks_exact_mut(places));
                 for ((best, found), scores) in of_query.zip(scores.chunks_exact(end - start)) {
-                    best.add(scores, first + start as u32, found); // CAST: rows are numbered by u32
+                    best.add(scores, first + start as u32, found); // CAST: a row number; an index has fewer than 2^32 rows
                 }
             }
         };

@@ -85,7 +85,7 @@ fn sample(state: &BuildState<'_>) -> Result<Vec<u8>, BuildError> {
     // Piece by piece, so that the sample is in memory once.
     let (step, mut piece) = (chunk_rows(params.row_bytes()), Vec::new());
     for first in (0..count).step_by(step as usize) {
-        // CAST: a chunk is small
+        // CAST: usize is 64 bits
         sample.read(0, first..(first + step).min(count), &mut piece)?;
         for vector in piece.chunks_exact(params.row_bytes()) {
             space.map_vector(params.dtype, vector, &mut rows);
@@ -149,7 +149,7 @@ struct Sorting<'a> {
 impl Sorting<'_> {
     fn read(&self, range: Range<u64>) -> Result<Chunk, BuildError> {
         let &Sorting { params, input, space, parts, ref by_key } = self;
-        let count = (range.end - range.start) as usize; // CAST: a chunk is small
+        let count = (range.end - range.start) as usize; // CAST: usize is 64 bits
         let mut rows = vec![0; count * params.row_bytes()];
         input.vectors.read_rows(range.start, &mut rows)?;
         let mut ids = Vec::new();

@@ -51,12 +51,12 @@ impl<'a> Positions<'a> {
         if row - self.first >= self.known.len() as u64 {
             self.find(row)?;
         }
-        Ok(self.known[(row - self.first) as usize]) // CAST: one of those known
+        Ok(self.known[(row - self.first) as usize]) // CAST: usize is 64 bits
     }
 
     /// The id of a row whose position was asked for last.
     pub(super) fn id(&self, row: u64) -> u64 {
-        self.ids[(row - self.first) as usize] // CAST: one of those known
+        self.ids[(row - self.first) as usize] // CAST: usize is 64 bits
     }
 
     /// Call it after the last row.

@@ -60,7 +60,7 @@ impl<'a> FiledCopies<'a> {
         let (params, layout) = (self.params, RecordLayout::of_filed(self.params));
         let wanted = Spread::sample_rows(params.dim) as u64; // CAST: widening
         // Stretches round what is wanted up.
-        let room = wanted.next_multiple_of(STRETCHES).min(self.len()) as usize; // CAST: a few thousand
+        let room = wanted.next_multiple_of(STRETCHES).min(self.len()) as usize; // CAST: usize is 64 bits
         let (mut rows, mut row) = (Vec::with_capacity(room * params.dim), Vec::new());
         context.progress.phase("spread", wanted.min(self.len()), "vectors");
         self.sample(wanted, context, |record| {

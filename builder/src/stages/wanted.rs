@@ -99,7 +99,7 @@ fn neighbours(state: &BuildState<'_>, queries: Rows<'_>, depth: usize) -> Result
     for first in (0..params.vectors).step_by(step as usize) {
         context.check_stop()?;
         let count = step.min(params.vectors - first);
-        rows.resize(count as usize * params.row_bytes(), 0); // CAST: a chunk is small
+        rows.resize(count as usize * params.row_bytes(), 0); // CAST: usize is 64 bits
         input.vectors.read_rows(first, &mut rows)?;
         mapped.clear();
         rows.chunks_exact(params.row_bytes())

@@ -280,7 +280,7 @@ impl<'a> Writer<'a> {
             )
         };
         let lists = u64::from(self.lists);
-        let page_bytes = self.layouts.page.page_bytes() as u32; // CAST: pages are small
+        let page_bytes = self.layouts.page.page_bytes() as u32; // CAST: a page is 4 KiB or one record, padded
         let mut sections = vec![
             finish(SectionKind::Heads, self.heads, 0, lists)?,
             finish(SectionKind::Directory, directory, 0, lists)?,

@@ -22,19 +22,19 @@ pub enum AttributeFileError {
     /// Neither the name nor the kind of file tells the format.
     #[error("{path}: attributes are read from .jsonl, .spmat or a folder of .npy files", path = path.display())]
     UnknownFormat {
-        /// The file.
+        /// Path of the attributes.
         path: PathBuf,
     },
     /// The name of a file of filters tells no format.
     #[error("{path}: filters are read from .jsonl or .spmat", path = path.display())]
     UnknownFilters {
-        /// The file.
+        /// Path of the filters.
         path: PathBuf,
     },
     /// A line, row or entry cannot be used.
     #[error("{path}: {place}: {problem}", path = path.display())]
     Place {
-        /// The file.
+        /// File or folder of attributes or filters.
         path: PathBuf,
         /// Where in the file.
         place: Place,
@@ -44,7 +44,7 @@ pub enum AttributeFileError {
     /// A file of a schema is no schema.
     #[error("{path}: {problem}", path = path.display())]
     Schema {
-        /// The file.
+        /// File of the schema.
         path: PathBuf,
         /// What is wrong.
         problem: SchemaProblem,
@@ -52,9 +52,9 @@ pub enum AttributeFileError {
     /// A field of the header of a matrix is out of range.
     #[error("{path}: {field} at offset {offset}: expected {expected}, found {found}", path = path.display())]
     Header {
-        /// The file.
+        /// File of the matrix.
         path: PathBuf,
-        /// The field.
+        /// Name of the field in the format's description.
         field: &'static str,
         /// Where it lies.
         offset: u64,
@@ -66,7 +66,7 @@ pub enum AttributeFileError {
     /// The file is longer or shorter than its header says.
     #[error("{path}: the header promises {expected} bytes, the file has {found}", path = path.display())]
     Size {
-        /// The file.
+        /// File of the matrix.
         path: PathBuf,
         /// Bytes promised.
         expected: u128,
@@ -76,7 +76,7 @@ pub enum AttributeFileError {
     /// The file is of another number of rows than the vectors.
     #[error("{path}: attributes of {found} rows, there are {expected} vectors", path = path.display())]
     Rows {
-        /// The file.
+        /// File or folder of attributes.
         path: PathBuf,
         /// Rows of the file.
         found: u64,
@@ -86,7 +86,7 @@ pub enum AttributeFileError {
     /// The schema gives a column a type that its values are not of.
     #[error("{path}: the schema says {wanted}, the file holds {found}", path = path.display())]
     ColumnType {
-        /// The file.
+        /// File of the column.
         path: PathBuf,
         /// The type in the schema.
         wanted: AttributeType,
@@ -96,29 +96,29 @@ pub enum AttributeFileError {
     /// A matrix is one attribute, of tags.
     #[error("{path}: every column of a matrix is a tag, so its schema has one attribute, of type tags", path = path.display())]
     MatrixSchema {
-        /// The file.
+        /// File of the matrix.
         path: PathBuf,
     },
     /// The folder has no file that can be a column.
     #[error("{path}: no .npy file, of which each is a column", path = path.display())]
     NoColumns {
-        /// The folder.
+        /// Folder of columns.
         path: PathBuf,
     },
     /// The schema names an attribute that no file can be called by.
     #[error("{path}: attribute `{name}` of the schema cannot be the name of a file in it", path = path.display())]
     ColumnName {
-        /// The folder.
+        /// Folder of columns.
         path: PathBuf,
-        /// The name.
+        /// Attribute of the schema.
         name: String,
     },
     /// The names of files are no schema.
     #[error("{path}: {source}", path = path.display())]
     Names {
-        /// The folder.
+        /// Folder of columns.
         path: PathBuf,
-        /// Why.
+        /// Which name is refused, and why.
         source: SchemaError,
     },
     /// An npy file cannot be read.
@@ -187,7 +187,7 @@ pub enum RowProblem {
     /// No vector has the id.
     #[error("id {id} belongs to none of the {rows} vectors")]
     UnknownId {
-        /// The id.
+        /// Id that no vector has.
         id: u64,
         /// Vectors.
         rows: u64,
@@ -195,7 +195,7 @@ pub enum RowProblem {
     /// The id stands after that of a later vector, or twice.
     #[error("id {id} after id {last}: lines stand in the order of the vectors, one for each at most")]
     Order {
-        /// The id.
+        /// Id that is out of order.
         id: u64,
         /// The id before it in the file.
         last: u64,
@@ -203,9 +203,9 @@ pub enum RowProblem {
     /// A value is not of the attribute's type.
     #[error("`{name}` is {kind}, found {found}")]
     Kind {
-        /// The attribute.
+        /// Attribute that the value is for.
         name: String,
-        /// Its type.
+        /// Type of the attribute by the schema.
         kind: AttributeType,
         /// The value, or what it is.
         found: String,
@@ -215,7 +215,7 @@ pub enum RowProblem {
         "`{name}` is {found} here and {first} in line {line}: name its type in a schema, or make all alike"
     )]
     Conflict {
-        /// The attribute.
+        /// Attribute whose values differ in type.
         name: String,
         /// What is here.
         found: &'static str,
@@ -227,7 +227,7 @@ pub enum RowProblem {
     /// A value is of a type that no attribute holds.
     #[error("`{name}` is {found}, expected a bool, a number, text, an array of tags or null")]
     Unusable {
-        /// The attribute.
+        /// Attribute that the value is for.
         name: String,
         /// What is here.
         found: &'static str,
@@ -237,7 +237,7 @@ pub enum RowProblem {
         "`{name}` has a value of {bytes} bytes, expected at most {VALUE_BYTES_MAX}: leave out what no filter asks for"
     )]
     ValueBytes {
-        /// The attribute.
+        /// Attribute that the value is for.
         name: String,
         /// Bytes of the value.
         bytes: usize,
@@ -245,7 +245,7 @@ pub enum RowProblem {
     /// There are too many tags.
     #[error("`{name}` has {tags} tags, expected at most {TAGS_MAX}")]
     Tags {
-        /// The attribute.
+        /// Attribute that the tags are for.
         name: String,
         /// How many.
         tags: usize,
@@ -253,7 +253,7 @@ pub enum RowProblem {
     /// A tag is neither text nor a whole number.
     #[error("`{name}` has {found} among its tags, expected text or whole numbers")]
     Tag {
-        /// The attribute.
+        /// Attribute that the tags are for.
         name: String,
         /// What is there.
         found: &'static str,
@@ -261,25 +261,25 @@ pub enum RowProblem {
     /// A number is NaN or infinite.
     #[error("`{name}` is {value}, expected a finite number; JSON lines can leave a value out")]
     NotFinite {
-        /// The attribute.
+        /// Attribute that the number is for.
         name: String,
-        /// The value.
+        /// NaN or an infinity.
         value: f64,
     },
     /// A text is no timestamp.
     #[error("`{name}` is timestamp: {source}")]
     Timestamp {
-        /// The attribute.
+        /// Attribute that the text is for.
         name: String,
-        /// Why.
+        /// Where the text departs from RFC 3339.
         source: TimestampError,
     },
     /// A timestamp lies outside of what microseconds in 64 bits count, or between two of them.
     #[error("`{name}` is {value} {unit}, which is no whole number of microseconds in 64 bits")]
     Micros {
-        /// The attribute.
+        /// Attribute that the timestamp is for.
         name: String,
-        /// The count.
+        /// Count of `unit` since 1970.
         value: i64,
         /// What it counts.
         unit: String,
@@ -312,7 +312,7 @@ pub enum RowProblem {
     /// An entry names no column.
     #[error("an entry in column {found}, there are {columns}")]
     Column {
-        /// The column.
+        /// Column of the entry, which may be negative.
         found: i32,
         /// Columns of the matrix.
         columns: u64,
@@ -326,7 +326,7 @@ pub enum RowProblem {
     /// The queries' numbers are out of order.
     #[error("`query_id` is {found}, expected {expected}: filters stand in the order of the queries")]
     QueryId {
-        /// The number.
+        /// Number in the file, as it is written there.
         found: String,
         /// The number of the line's query.
         expected: u64,

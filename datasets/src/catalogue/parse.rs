@@ -23,7 +23,7 @@ pub enum CatalogueError {
     /// The file is far larger than a catalogue is: give another one.
     #[error("{path}: {found} bytes, a catalogue has at most {expected}")]
     TooLarge {
-        /// The file.
+        /// File of the catalogue.
         path: PathBuf,
         /// Largest size read.
         expected: u64,
@@ -38,11 +38,11 @@ pub enum CatalogueError {
     Field {
         /// Name of the set, cut to a readable length.
         set: String,
-        /// The field.
+        /// Name of the field.
         field: &'static str,
         /// What it must be.
         expected: String,
-        /// What it is.
+        /// Its value in the catalogue.
         found: String,
     },
 }

@@ -32,13 +32,13 @@ pub enum CurError {
     /// A score that cannot be compared. Score the pair again.
     #[error("{name}: the score in row {row}, column {column} is {value}, expected a finite number")]
     NotFinite {
-        /// The file.
+        /// Name of the scores, a path where they are a file.
         name: String,
         /// Number of the query.
         row: usize,
         /// Number of the item.
         column: usize,
-        /// The score.
+        /// The score found: NaN or an infinity.
         value: f32,
     },
     /// A number of anchors that makes no sense.
@@ -46,7 +46,7 @@ pub enum CurError {
     AnchorCount {
         /// Anchors asked for.
         found: usize,
-        /// Items.
+        /// Items that the scores have columns for.
         items: usize,
     },
     /// Fewer items than wanted have scores that differ from those of the anchors before. Ask for fewer.
@@ -64,15 +64,15 @@ pub enum CurError {
     AnchorRange {
         /// Number of the anchor.
         at: usize,
-        /// The item.
+        /// Item number given, from 0.
         anchor: u64,
-        /// Items.
+        /// Items that the scores have columns for.
         items: usize,
     },
     /// The same item stands twice. Leave one out.
     #[error("anchors {first} and {second} are both item {anchor}")]
     AnchorTwice {
-        /// The item.
+        /// Item number given twice, from 0.
         anchor: u64,
         /// Number of the anchor that came first.
         first: usize,
@@ -137,7 +137,7 @@ pub enum CurError {
     /// Scores of queries are for another number of anchor items.
     #[error("{name}: {found} scores for each query, the map takes {expected}, one for each anchor item")]
     Shape {
-        /// The file.
+        /// Name of the scores, a path where they are a file.
         name: String,
         /// Columns of the scores.
         found: usize,

@@ -46,7 +46,7 @@ pub(super) struct Trial {
 /// A strength, and how well it did.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Tried {
-    /// The strength.
+    /// Strength of the ridge that was tried.
     pub strength: Strength,
     /// Of the best hundredth of the items of each query held back, the share that is in the best hundredth by estimates, from 0 to 1.
     pub found: f64,

@@ -28,7 +28,7 @@ pub enum Contents {
 }
 
 impl Contents {
-    /// Number of rows.
+    /// Rows that the file holds, of any contents.
     pub fn rows(self) -> u64 {
         match self {
             Contents::Vectors { rows, .. } | Contents::Ids { rows, .. } => rows,

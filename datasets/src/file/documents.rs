@@ -21,7 +21,7 @@ pub enum DocumentFileError {
     /// Its numbers are not offsets of documents of these vectors.
     #[error("{path}: {source}", path = path.display())]
     Offsets {
-        /// The file.
+        /// File of the offsets.
         path: PathBuf,
         /// What is wrong with them.
         source: DocumentOffsetsError,

@@ -13,21 +13,21 @@ pub enum FileError {
     /// A folder in place of a file.
     #[error("{path}: a folder, expected a file", path = path.display())]
     Folder {
-        /// The folder.
+        /// Path of the folder.
         path: PathBuf,
     },
     /// The extension names no known format. Rename or convert the file.
     #[error("{path}: the name tells no format, expected {known}", path = path.display(), known = Format::known())]
     UnknownFormat {
-        /// The file.
+        /// File whose extension is unknown.
         path: PathBuf,
     },
     /// The extension names no known format, and the first bytes are those of a file of another kind.
     #[error("{path}: the name tells no format, and it is {found}: {advice}", path = path.display())]
     Unnamed {
-        /// The file.
+        /// File whose extension is unknown.
         path: PathBuf,
-        /// What it is.
+        /// Kind of file that its first bytes are of.
         found: String,
         /// What to do.
         advice: &'static str,
@@ -35,11 +35,11 @@ pub enum FileError {
     /// The first bytes are those of another kind of file than the name says.
     #[error("{path}: not {format}, it is {found}: {advice}", path = path.display())]
     Other {
-        /// The file.
+        /// File whose bytes are of another format than its name.
         path: PathBuf,
         /// The format that its name says.
         format: Format,
-        /// What it is.
+        /// Kind of file that its first bytes are of.
         found: String,
         /// What to do.
         advice: &'static str,
@@ -47,7 +47,7 @@ pub enum FileError {
     /// The format holds something else than what was asked for.
     #[error("{path}: {format} cannot hold {wanted}, choose {instead}", path = path.display())]
     Kind {
-        /// The file.
+        /// File that the format was chosen for by its extension.
         path: PathBuf,
         /// Format of the file.
         format: Format,
@@ -59,9 +59,9 @@ pub enum FileError {
     /// A field of the header is not one that this release accepts: the file is damaged or of another kind.
     #[error("{path}: {field} at offset {offset}: expected {expected}, found {found}", path = path.display())]
     Header {
-        /// The file.
+        /// File whose header is wrong.
         path: PathBuf,
-        /// The field.
+        /// Name of the field in the format's description.
         field: &'static str,
         /// Where it lies.
         offset: u64,
@@ -79,7 +79,7 @@ pub enum FileError {
         whole = found.saturating_sub(*data_at) / row_bytes.max(&1)
     )]
     Size {
-        /// The file.
+        /// File that is longer or shorter than its header says.
         path: PathBuf,
         /// Rows promised.
         rows: u64,
@@ -95,9 +95,9 @@ pub enum FileError {
     /// A row of a `vecs` file has another length than the first.
     #[error("{path}: row {row} at offset {offset}: expected {expected} elements, found {found}", path = path.display())]
     RowDim {
-        /// The file.
+        /// The `vecs` file.
         path: PathBuf,
-        /// The row.
+        /// Row of another length, from 0.
         row: u64,
         /// Where its length is written.
         offset: u64,
@@ -112,9 +112,9 @@ pub enum FileError {
         path = path.display()
     )]
     Id {
-        /// The file.
+        /// File that holds the id.
         path: PathBuf,
-        /// The row.
+        /// Row of the file, from 0.
         row: u64,
         /// Where the id is written.
         offset: u64,
@@ -127,9 +127,9 @@ pub enum FileError {
         path = path.display()
     )]
     AfterLast {
-        /// The file.
+        /// File of true neighbours.
         path: PathBuf,
-        /// The row.
+        /// Row of the file, from 0.
         row: u64,
         /// Where the id is written.
         offset: u64,
@@ -139,7 +139,7 @@ pub enum FileError {
     /// Rows given to a writer are not a whole number of rows.
     #[error("{path}: {bytes} bytes are not whole rows of {row_bytes} bytes", path = path.display())]
     PartialRow {
-        /// The file.
+        /// File being written.
         path: PathBuf,
         /// Bytes given.
         bytes: usize,
@@ -149,25 +149,25 @@ pub enum FileError {
     /// An id is too large for the format.
     #[error("{path}: id {id} does not fit a {format} file, write npy", path = path.display())]
     WideId {
-        /// The file.
+        /// File being written.
         path: PathBuf,
         /// Format of the file.
         format: Format,
-        /// The id.
+        /// Id of more bits than the format has.
         id: u64,
     },
     /// An id is too large for a file of true neighbours within a radius.
     #[error("{path}: id {id} does not fit a file of neighbours within a radius, which holds 31 bits", path = path.display())]
     RangeId {
-        /// The file.
+        /// File being written.
         path: PathBuf,
-        /// The id.
+        /// Id of more than 31 bits.
         id: u64,
     },
     /// More rows than the format can count.
     #[error("{path}: more than {rows_max} rows do not fit a {format} file, write npy", path = path.display())]
     TooManyRows {
-        /// The file.
+        /// File being written.
         path: PathBuf,
         /// Format of the file.
         format: Format,
@@ -177,13 +177,13 @@ pub enum FileError {
     /// A file without rows would be refused on reading, so none is written.
     #[error("{path}: no rows to write", path = path.display())]
     NoRows {
-        /// The file.
+        /// File that was to be written.
         path: PathBuf,
     },
     /// Elements per row outside what is accepted.
     #[error("{path}: {dim} elements per row, expected 1..={max}", path = path.display(), max = spandrel_index::DIM_MAX)]
     Dim {
-        /// The file.
+        /// File that was to be written.
         path: PathBuf,
         /// Elements asked for.
         dim: usize,
@@ -191,7 +191,7 @@ pub enum FileError {
     /// Reading failed.
     #[error("{path}: reading {bytes} bytes at {offset}", path = path.display())]
     Read {
-        /// The file.
+        /// File that was being read.
         path: PathBuf,
         /// Where the read began.
         offset: u64,

@@ -32,7 +32,7 @@ impl Format {
 /// A file to read, and what its name does not say.
 #[derive(Debug, Clone, Copy)]
 pub struct InFile<'a> {
-    /// The file.
+    /// Path to read. Its extension says the format, unless the format is given.
     pub path: &'a Path,
     /// Its format where the name does not tell it.
     pub format: Option<Format>,
@@ -43,7 +43,7 @@ pub struct InFile<'a> {
 /// A file to write, and what its name does not say.
 #[derive(Debug, Clone, Copy)]
 pub struct OutFile<'a> {
-    /// The file.
+    /// Path to write. Its extension says the format, unless the format is given.
     pub path: &'a Path,
     /// Its format where the name does not tell it.
     pub format: Option<Format>,

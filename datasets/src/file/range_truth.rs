@@ -56,7 +56,7 @@ impl RangeTruth {
         Ok(())
     }
 
-    /// Number of queries.
+    /// Queries that the truth has neighbours for.
     pub fn queries(&self) -> usize {
         self.ends.len()
     }

@@ -24,7 +24,7 @@ use super::{FileError, Format, InFile, OutFile, npy};
 /// The true neighbours of a set of queries, best first.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Truth {
-    /// Number of queries.
+    /// Queries that the truth has neighbours for.
     pub queries: usize,
     /// Neighbours of each query.
     pub k: usize,
@@ -44,7 +44,7 @@ pub enum TruthError {
         "truth of query {query} names row {id}, the base has {rows} rows: compute the truth of this base"
     )]
     Id {
-        /// The query.
+        /// Query that names it, from 0.
         query: usize,
         /// The row named.
         id: u64,
@@ -54,7 +54,7 @@ pub enum TruthError {
     /// A row has no id in the list of ids: it is that of another base.
     #[error("truth of query {query} names row {row}, there are ids of {rows} rows: give the ids of the base")]
     NoId {
-        /// The query.
+        /// Query that names it, from 0.
         query: usize,
         /// The row named.
         row: u64,
@@ -64,7 +64,7 @@ pub enum TruthError {
     /// A query has fewer than `k` neighbours, as only a query with a filter can.
     #[error("truth of query {query} has {found} of {k} neighbours: it is that of queries with filters")]
     Fewer {
-        /// The query.
+        /// First query with too few, from 0.
         query: usize,
         /// Neighbours that it has.
         found: usize,
@@ -74,7 +74,7 @@ pub enum TruthError {
     /// A distance is NaN: the file is damaged.
     #[error("truth of query {query}: distance {neighbour} is no number: compute the truth anew")]
     Distance {
-        /// The query.
+        /// Query that the distance is of, from 0.
         query: usize,
         /// Which of its neighbours, from 0.
         neighbour: usize,

@@ -73,7 +73,7 @@ pub enum GenerateError {
     /// The base and the queries would be one file.
     #[error("{path}: base and queries go to the same file", path = path.display())]
     SameFile {
-        /// The file.
+        /// File that both would go to.
         path: PathBuf,
     },
     /// Bytes without a sign, of which inner products say nothing: choose another type.

@@ -20,27 +20,27 @@ pub enum GetError {
         "{path}: {needed_bytes} bytes are still to come and {free_bytes} are free, free some or choose another folder"
     )]
     NoSpace {
-        /// The folder.
+        /// Folder that the file was to be fetched into.
         path: PathBuf,
         /// Bytes to come.
         needed_bytes: u64,
-        /// Bytes free.
+        /// Bytes free on its file system.
         free_bytes: u64,
     },
     /// Something else has the finished file's name: move it away or choose another folder.
     #[error("{path}: expected {expected}, found {found}; move it away or choose another folder")]
     Existing {
-        /// The file.
+        /// Path that is taken.
         path: PathBuf,
         /// What it should be.
         expected: String,
-        /// What it is.
+        /// What has the name.
         found: String,
     },
     /// Another process fetches the same file into the same folder: wait for it.
     #[error("{path}: another process is writing it, wait until it has ended")]
     Locked {
-        /// The part.
+        /// Partial file that the other process holds.
         path: PathBuf,
     },
     /// The part was begun from another address: ask there, or delete it.
@@ -48,7 +48,7 @@ pub enum GetError {
         "{path}: {have} bytes came from {found}, not from {expected}; use that address or delete the part"
     )]
     OtherSource {
-        /// The part.
+        /// Partial file that came from elsewhere.
         path: PathBuf,
         /// Bytes in it.
         have: u64,
@@ -60,7 +60,7 @@ pub enum GetError {
     /// The server refused: the file has moved, or the mirror does not have it.
     #[error("{url}: status {status}; if the file has moved, give a mirror with --url-base")]
     Status {
-        /// The address.
+        /// Address that was asked.
         url: String,
         /// The HTTP status.
         status: u16,
@@ -70,7 +70,7 @@ pub enum GetError {
         "{url}: expected {expected} bytes by the catalogue, found {found}; the address holds another file"
     )]
     Size {
-        /// The address.
+        /// Address that was asked.
         url: String,
         /// Bytes by the catalogue.
         expected: u64,
@@ -80,7 +80,7 @@ pub enum GetError {
     /// The published file has another header than the catalogue says: the catalogue or the address is wrong.
     #[error("{url}: expected {expected} by the catalogue, found {found}; the address holds another file")]
     Header {
-        /// The address.
+        /// Address of the published file.
         url: String,
         /// Rows and width by the catalogue.
         expected: Header,
@@ -90,7 +90,7 @@ pub enum GetError {
     /// The server's answer makes no sense: try a mirror.
     #[error("{url}: {cause}; try a mirror with --url-base")]
     Protocol {
-        /// The address.
+        /// Address that was asked.
         url: String,
         /// What was wrong with the answer.
         cause: String,
@@ -98,7 +98,7 @@ pub enum GetError {
     /// Too many tries in a row failed: run the same command later, it goes on where this one stopped.
     #[error("{url}: gave up after {tries} tries, the last: {cause}; run the same command again to go on")]
     GaveUp {
-        /// The address.
+        /// Address that was asked.
         url: String,
         /// Tries in a row.
         tries: u32,
@@ -108,7 +108,7 @@ pub enum GetError {
     /// The file had to be begun anew too often: the server cannot continue a download, or the file changes.
     #[error("{url}: begun anew {restarts} times, the last because {cause}; try a mirror with --url-base")]
     Restarts {
-        /// The address.
+        /// Address that was asked.
         url: String,
         /// Times begun anew.
         restarts: u32,
@@ -118,7 +118,7 @@ pub enum GetError {
     /// The caller's stop flag was set: run the same command again to go on.
     #[error("{path}: stopped at {have} of {total} bytes, run the same command again to go on")]
     Stopped {
-        /// The part.
+        /// Partial file, from which the same command goes on.
         path: PathBuf,
         /// Bytes in it.
         have: u64,

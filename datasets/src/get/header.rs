@@ -6,7 +6,7 @@ use crate::catalogue::RemoteFile;
 /// Rows and elements of a row, as a file's first 8 bytes give them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
-    /// Number of rows.
+    /// Row count in the header, at offset 0.
     pub rows: u32,
     /// Elements of a row.
     pub width: u32,

@@ -35,7 +35,7 @@ use transfer::Transfer;
 pub struct Fetched {
     /// The vectors to index.
     pub base: PathBuf,
-    /// The queries.
+    /// Path of the file of queries.
     pub queries: PathBuf,
     /// Their exact neighbours, if they are published.
     pub truth: Option<PathBuf>,

@@ -74,7 +74,7 @@ pub enum Step<'a> {
     Restart {
         /// The address asked.
         url: &'a str,
-        /// Why.
+        /// Why the server's bytes cannot be continued from here.
         cause: &'a str,
     },
     /// The file is complete and on disk.

@@ -25,17 +25,17 @@ pub enum LabelError {
     /// Queries of another dimension than the base.
     #[error("queries of {queries} dimensions, a base of {base}")]
     Dim {
-        /// Of the base.
+        /// Elements of a vector of the base.
         base: usize,
-        /// Of the queries.
+        /// Elements of a query.
         queries: usize,
     },
     /// A row that has no distance.
     #[error("{name}: {bad}")]
     Row {
-        /// The source.
+        /// Name of the source, a path where it is a file.
         name: String,
-        /// The row.
+        /// Which row, and what is wrong with it.
         bad: BadRow,
     },
     /// The threads could not be started.

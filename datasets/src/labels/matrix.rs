@@ -44,7 +44,7 @@ impl Matrix {
         Matrix { columns: members.len(), ends, tags }
     }
 
-    /// Number of rows.
+    /// Rows of the matrix: one a vector or query.
     pub fn rows(&self) -> usize {
         self.ends.len()
     }

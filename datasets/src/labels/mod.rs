@@ -62,7 +62,7 @@ impl Labels {
         Ok(Labels { vectors, anchors, members })
     }
 
-    /// Number of tags.
+    /// Different tags. Each has at least one vector.
     pub fn tags(&self) -> usize {
         self.members.len()
     }

@@ -4,7 +4,7 @@ use spandrel_index::Metric;
 /// How many vectors carry each tag.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Frequencies {
-    /// Number of tags.
+    /// Different tags.
     pub tags: usize,
     /// Tag number `i`, from 0, has a frequency in proportion to `(i + 1)^-zipf`.
     pub zipf: f64,

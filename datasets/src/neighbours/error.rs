@@ -81,7 +81,7 @@ pub enum ComputeTruthError {
     /// The result does not fit memory: use fewer queries at once.
     #[error("{queries} queries with {k} neighbours each do not fit memory")]
     Memory {
-        /// Number of queries.
+        /// Queries of the call.
         queries: u64,
         /// Neighbours of each.
         k: usize,

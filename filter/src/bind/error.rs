@@ -15,7 +15,7 @@ pub enum BindError {
     /// No attribute has this name.
     #[error("no attribute `{name}`{hint}")]
     Unknown {
-        /// The name.
+        /// Name in the filter.
         name: String,
         /// The nearest by spelling, and the attributes there are.
         hint: String,
@@ -26,9 +26,9 @@ pub enum BindError {
     /// The value is not of the attribute's type.
     #[error("`{name}` is {kind}, which is not compared with {given}")]
     Value {
-        /// The attribute.
+        /// Name of the attribute.
         name: String,
-        /// Its type.
+        /// Type by the schema.
         kind: AttributeType,
         /// The value, and what it is.
         given: String,
@@ -36,9 +36,9 @@ pub enum BindError {
     /// The attribute's type has no such predicate.
     #[error("`{name}` is {kind}, `{operator}` {advice}")]
     Operator {
-        /// The attribute.
+        /// Name of the attribute.
         name: String,
-        /// Its type.
+        /// Type by the schema.
         kind: AttributeType,
         /// The predicate in text.
         operator: &'static str,
@@ -53,17 +53,17 @@ pub enum BindError {
     /// NaN and infinities are in no order that rows have.
     #[error("`{name}` is compared with {value}, expected a finite number")]
     NotFinite {
-        /// The attribute.
+        /// Name of the attribute.
         name: String,
-        /// The value.
+        /// NaN or an infinity.
         value: f64,
     },
     /// A text compared with a timestamp is none.
     #[error("`{name}` is timestamp: {source}")]
     Timestamp {
-        /// The attribute.
+        /// Name of the attribute.
         name: String,
-        /// Why.
+        /// Where the text departs from RFC 3339.
         source: TimestampError,
     },
     /// An AND or OR has no parts.

@@ -18,7 +18,7 @@ use crate::segment_matches::SegmentMatches;
 pub struct CellPiece {
     /// Number of the block of positions; none of the positions without a number.
     pub block: Option<u32>,
-    /// In the file.
+    /// Bytes from the start of the file.
     pub offset: u64,
     /// Its sum included; 0 where nothing is read.
     pub bytes: u64,
@@ -77,7 +77,7 @@ impl StoredAttribute {
     pub fn cell_piece(&self, position: u32) -> CellPiece {
         let (block, range) = self.block_of(position);
         let (offset, bytes) = (BODY_AT + range.start, range.end - range.start);
-        CellPiece { block: Some(block as u32), offset, bytes } // CAST: positions are u32
+        CellPiece { block: Some(block as u32), offset, bytes } // CAST: a block holds a position, which is a u32
     }
 
     /// Which positions have no number, or what is read to know it.

@@ -109,7 +109,7 @@ fn read_blocks<E: From<OpenError>>(
         *sums += 1;
         let failed = |malformed| attribute.malformed(&format!("block {block}"), malformed);
         let mut reader = attribute.block_reader(content, dictionary);
-        let first = (block * BLOCK) as u32; // CAST: a position
+        let first = (block * BLOCK) as u32; // CAST: a position, below 2^32
         for position in first..first + blocks.positions_in(block) as u32 {
             let values = reader.next().map_err(failed)?;
             if values.is_empty() {
@@ -138,7 +138,7 @@ fn check_frames<E: From<OpenError>>(
         let content = attribute.checked_frame(frame, window.get(range)?)?;
         let (found, count) = (frames.span(frame), frames.positions_in(frame));
         frames::read(content, found, count, &mut keys);
-        let first = (frame * FRAME) as u32; // CAST: a position
+        let first = (frame * FRAME) as u32; // CAST: a position, below 2^32
         let numbers: Vec<Option<u64>> =
             (first..).zip(&keys).map(|(at, key)| Some(*key).filter(|_| !nulls.contains(at))).collect();
         let there = || numbers.iter().copied().flatten();

@@ -25,7 +25,6 @@ const BITS_BYTES: u64 = 8192;
 /// Words of bits of a container.
 const WORDS: usize = 1024;
 
-/// Reads positions.
 pub(super) fn read(bitmap: &[u8], expected: Expected) -> Result<Positions, Malformed> {
     let (mut rest, mut found) = (bitmap, Positions::with_room(expected.cardinality, expected.positions));
     let shape = Shape::take(&mut rest).ok_or_else(cut)?;

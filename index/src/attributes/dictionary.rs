@@ -40,7 +40,6 @@ pub(super) struct EntryWriter {
 }
 
 impl EntryWriter {
-    /// Values written.
     pub(super) fn written(&self) -> u64 {
         self.written
     }
@@ -136,7 +135,6 @@ impl Entries<'_> {
 /// What a dictionary must agree with.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Shape {
-    /// Values in it.
     pub(super) values: u32,
     /// Positions that they have together.
     pub(super) pairs: u64,
@@ -181,7 +179,6 @@ impl Dictionary {
         Ok(Dictionary { entries, restarts, values: shape.values })
     }
 
-    /// Number of values.
     pub(super) fn values(&self) -> u32 {
         self.values
     }
@@ -194,7 +191,7 @@ impl Dictionary {
             None => Restart { at: self.entries.len() as u64, posting_at: 0 },
         };
         let first = ((restart * RESTART) as u32).min(self.values); // CAST: at most `number`
-        let rest = self.entries.get(at as usize..).unwrap_or_default(); // CAST: inside memory
+        let rest = self.entries.get(at as usize..).unwrap_or_default(); // CAST: usize is 64 bits
         (Entries { rest, value: Vec::new(), posting_at, next: first, values: self.values }, first)
     }
 
@@ -216,7 +213,7 @@ impl Dictionary {
     pub(super) fn find(&self, value: &[u8]) -> Option<(u32, Held)> {
         // The first of each sixteen is whole.
         let starts_after = |restart: &Restart| {
-            let mut rest = self.entries.get(restart.at as usize..).unwrap_or_default(); // CAST: inside memory
+            let mut rest = self.entries.get(restart.at as usize..).unwrap_or_default(); // CAST: usize is 64 bits
             let _shared = varint::take(&mut rest);
             let first = varint::take(&mut rest).and_then(|count| take_bytes(&mut rest, count));
             first.is_some_and(|first| first <= value)
@@ -234,7 +231,6 @@ impl Dictionary {
         None
     }
 
-    /// Bytes of memory.
     pub(super) fn memory_bytes(&self) -> usize {
         self.entries.len() + self.restarts.len() * size_of::<Restart>()
     }

@@ -99,7 +99,6 @@ pub(super) struct Blocks {
 }
 
 impl Blocks {
-    /// Reads places.
     pub(super) fn read(places: &[u8], positions: usize, block_bytes: u64) -> Result<Blocks, Malformed> {
         let count = positions.div_ceil(BLOCK);
         if places.len() != count * PLACE_BYTES {
@@ -131,7 +130,6 @@ impl Blocks {
         BLOCK.min(self.positions.saturating_sub(block * BLOCK))
     }
 
-    /// Bytes of memory.
     pub(super) fn memory_bytes(&self) -> usize {
         self.starts.len() * size_of::<u64>()
     }

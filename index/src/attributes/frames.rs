@@ -115,7 +115,6 @@ pub(super) struct Frames {
 }
 
 impl Frames {
-    /// Reads places.
     pub(super) fn read(places: &[u8], positions: usize, frame_bytes: u64) -> Result<Frames, Malformed> {
         let count = positions.div_ceil(FRAME);
         if places.len() != count * PLACE_BYTES {
@@ -159,7 +158,6 @@ impl Frames {
         FRAME.min(self.positions.saturating_sub(frame * FRAME))
     }
 
-    /// Bytes of memory.
     pub(super) fn memory_bytes(&self) -> usize {
         self.spans.len() * size_of::<Span>() + self.starts.len() * size_of::<u64>()
     }

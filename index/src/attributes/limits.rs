@@ -24,7 +24,7 @@ pub enum CompileError {
         "the filter asks for attribute number {attribute} and the index has {attributes}; bind it to the index's schema"
     )]
     Schema {
-        /// The attribute's number.
+        /// Number of the attribute in the schema, from 0.
         attribute: usize,
         /// Attributes of the index.
         attributes: usize,

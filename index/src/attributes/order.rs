@@ -60,6 +60,6 @@ fn each_number<E: From<OpenError>>(
 
 /// Positions of a block or frame by its number.
 fn positions(number: usize, size: usize, count: usize) -> Range<u32> {
-    let first = (number * size) as u32; // CAST: a position
-    first..first + count as u32 // CAST: as above
+    let first = (number * size) as u32; // CAST: a position, below 2^32
+    first..first + count as u32 // CAST: at most `size`
 }

@@ -24,7 +24,7 @@ impl Positions {
     /// Room for `count` of `positions`.
     pub(super) fn with_room(count: u64, positions: u64) -> Positions {
         if is_sparse(count, positions) {
-            Positions::Sorted(Vec::with_capacity(count as usize)) // CAST: positions are u32
+            Positions::Sorted(Vec::with_capacity(count as usize)) // CAST: usize is 64 bits
         } else {
             Positions::Words(vec![0; words_of(positions)])
         }

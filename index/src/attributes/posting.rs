@@ -40,7 +40,6 @@ pub(super) fn write(positions: &RoaringBitmap, out: &mut Vec<u8>) {
     }
 }
 
-/// Reads positions.
 pub(super) fn read(bytes: &[u8], expected: Expected) -> Result<Positions, Malformed> {
     match bytes.split_first() {
         Some((&LIST, list)) => read_list(list, expected),

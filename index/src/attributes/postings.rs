@@ -78,7 +78,7 @@ impl StoredAttribute {
                 let end = now.last().map_or(start, |last| last.range.end);
                 let bytes = self.bytes(start..end)?;
                 for Missing { number, held, range } in now {
-                    let (from, to) = ((range.start - start) as usize, (range.end - start) as usize); // CAST: read
+                    let (from, to) = ((range.start - start) as usize, (range.end - start) as usize); // CAST: usize is 64 bits
                     let posting = self.decode(*number, *held, bytes.get(from..to).unwrap_or_default())?;
                     take(self.keep(CachedPart::Posting(*number), posting).view())?;
                 }

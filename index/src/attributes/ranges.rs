@@ -16,7 +16,7 @@ use crate::segment_matches::{PositionsView, words_of};
 const CHUNK: u32 = 16;
 
 /// Positions of a frame.
-const POSITIONS: u32 = FRAME as u32; // CAST: small
+const POSITIONS: u32 = FRAME as u32; // CAST: `FRAME` is below 2^32
 
 impl StoredAttribute {
     /// Positions whose numbers are in `ranges`, which are sorted and have gaps between them; none of an attribute without
@@ -148,7 +148,7 @@ impl Search<'_> {
             let bytes = self.attribute.bytes(start..end)?;
             for chunk in now {
                 let Range { start: from, end: to } = self.range_of(chunk);
-                let (from, to) = ((from - start) as usize, (to - start) as usize); // CAST: was read
+                let (from, to) = ((from - start) as usize, (to - start) as usize); // CAST: usize is 64 bits
                 let bytes = bytes.get(from..to).unwrap_or_default();
                 self.keep(chunk, bytes)?;
                 self.look_into_chunk(chunk, bytes, take);
@@ -189,7 +189,7 @@ impl Search<'_> {
         for frame in self.frames_of(chunk) {
             let place = self.frames.place(frame);
             let (piece, after) =
-                rest.split_at_checked((place.end - place.start) as usize).unwrap_or_default(); // CAST: read
+                rest.split_at_checked((place.end - place.start) as usize).unwrap_or_default(); // CAST: usize is 64 bits
             attribute.checked_frame(frame, piece)?;
             rest = after;
         }
@@ -207,7 +207,7 @@ impl Search<'_> {
         for &number in chunk {
             let frame = number as usize;
             let place = self.attribute.frame_range(self.frames, frame);
-            let (from, to) = ((place.start - start) as usize, (place.end - start) as usize); // CAST: was read
+            let (from, to) = ((place.start - start) as usize, (place.end - start) as usize); // CAST: usize is 64 bits
             let bytes = bytes.get(from..to.saturating_sub(CRC_BYTES)).unwrap_or_default();
             let (span, positions) = (self.frames.span(frame), self.frames.positions_in(frame));
             take(number, &Frame { bytes, span, positions }.in_ranges(self.ranges));

@@ -32,7 +32,7 @@ impl Sealer {
     /// The sum of a piece before its first byte; [`crc32c::crc32c_append`] goes on from it.
     pub(super) fn start(self, part: Part, number: u64) -> u32 {
         // Numbers stay far below 2^40: there are at most 2^32 values or blocks.
-        let place = u64::from(self.attribute) << 48 | u64::from(part as u8) << 40 | number; // CAST: its code
+        let place = u64::from(self.attribute) << 48 | u64::from(part as u8) << 40 | number; // CAST: `Part` is a u8
         checksum_seed(self.uuid, place)
     }
 

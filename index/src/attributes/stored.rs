@@ -127,7 +127,7 @@ impl StoredAttribute {
         let end = self.body_bytes - FOOT_BYTES as u64;
         let entries = self.piece(Part::Dictionary, 0, foot.dictionary_at..end)?.into_owned();
         let shape = Shape {
-            values: foot.values as u32, // CAST: was checked
+            values: foot.values as u32, // CAST: `Foot::read` refuses 2^32 and more
             pairs: if self.spec.arity().is_some() { foot.pairs } else { 0 },
             posting_bytes: foot.blocks_at,
             positions: u64::from(self.positions),
@@ -283,10 +283,10 @@ impl StoredAttribute {
 
     /// Bytes of the body, of a range that was checked to lie in it.
     pub(super) fn bytes(&self, range: Range<u64>) -> Result<Cow<'_, [u8]>, OpenError> {
-        let (start, bytes) = (range.start, (range.end - range.start) as usize); // CAST: inside memory
+        let (start, bytes) = (range.start, (range.end - range.start) as usize); // CAST: usize is 64 bits
         match &self.body {
             Body::Memory(body) => {
-                let at = start as usize; // CAST: inside memory
+                let at = start as usize; // CAST: usize is 64 bits
                 Ok(Cow::Borrowed(body.get(at..).and_then(|rest| rest.get(..bytes)).unwrap_or_default()))
             }
             Body::Ssd(blob) => {

@@ -24,8 +24,8 @@ impl<'a> Window<'a> {
             self.bytes = self.attribute.bytes(range.start..end)?;
             self.range = range.start..end;
         }
-        let at = (range.start - self.range.start) as usize; // CAST: was read
-        let bytes = (range.end - range.start) as usize; // CAST: as above
+        let at = (range.start - self.range.start) as usize; // CAST: usize is 64 bits
+        let bytes = (range.end - range.start) as usize; // CAST: usize is 64 bits
         Ok(self.bytes.get(at..).and_then(|rest| rest.get(..bytes)).unwrap_or_default())
     }
 }

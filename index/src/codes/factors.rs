@@ -59,7 +59,7 @@ pub(crate) fn factor_block(factors: &[Factors], least: Steps) -> [u8; FACTOR_BYT
         out[ADD_AT + 2 * lane..][..2].copy_from_slice(&add.to_le_bytes());
         out[MUL_AT + 2 * lane..][..2].copy_from_slice(&mul.to_le_bytes());
         // Rounded up: an error may be overstated a little, not understated.
-        out[ERROR_AT + lane] = in_steps(factors.error, error).ceil() as u8; // CAST: saturates
+        out[ERROR_AT + lane] = in_steps(factors.error, error).ceil() as u8; // CAST: `as` saturates at 255
     }
     out
 }

@@ -30,7 +30,7 @@ pub enum DocumentOffsetsError {
     Descending {
         /// Number of the document.
         document: usize,
-        /// Its offset.
+        /// Row that the document starts at.
         start: u64,
         /// The offset after it.
         end: u64,

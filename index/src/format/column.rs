@@ -46,7 +46,7 @@ impl ColumnEntry {
             && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
     }
 
-    /// The metric.
+    /// Metric by the name in the manifest.
     pub fn metric(&self) -> Result<Metric, spandrel_names::UnknownName> {
         self.metric.parse()
     }

@@ -102,7 +102,6 @@ impl EncodingEntry {
         }
     }
 
-    /// The encoding.
     pub(crate) fn spec(&self, path: &Path) -> Result<EncodingSpec, OpenError> {
         self.spec.parse().map_err(|e| OpenError::field(path, "encoding", e, "an encoding of this release"))
     }

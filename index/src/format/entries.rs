@@ -22,9 +22,9 @@ pub struct SegmentEntry {
     /// Number of an earlier segment whose heads, head index and model it shares, in place of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heads_of: Option<u16>,
-    /// Vectors in it.
+    /// Vectors of the segment, replicas not counted.
     pub vectors: u64,
-    /// Lists in it.
+    /// Lists of the segment.
     pub lists: u64,
     /// How its lists follow the values of an attribute, if they do.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -24,7 +24,7 @@ pub enum OpenError {
         "build one with `spandrel build --out`"
     }, path = path.display())]
     NotAnIndex {
-        /// The directory.
+        /// Folder that was to be an index.
         path: PathBuf,
         /// Whether a build has begun there.
         begun: bool,
@@ -32,7 +32,7 @@ pub enum OpenError {
     /// The directory holds an index, but not that version of it.
     #[error("{path}: no version {version} here; there {}", among(.there), path = path.display())]
     NoVersion {
-        /// The directory.
+        /// Folder of the index.
         path: PathBuf,
         /// The version asked for.
         version: u64,
@@ -42,9 +42,9 @@ pub enum OpenError {
     /// The version that was approved cannot be opened. Nothing else is opened in its place.
     #[error("{path}: version {version}, which was approved, cannot be opened; restore it, or approve another with `spandrel switch`", path = path.display())]
     Approved {
-        /// The directory.
+        /// Folder of the index.
         path: PathBuf,
-        /// The version.
+        /// Version that `APPROVED` names.
         version: u64,
         /// Why it cannot be opened.
         source: Box<OpenError>,
@@ -52,7 +52,7 @@ pub enum OpenError {
     /// The file is not one of ours, or its first bytes were changed by a text-mode transfer.
     #[error("{path}: not a spandrel {expected} (it starts with {found:02x?})", path = path.display())]
     NotOurs {
-        /// The file.
+        /// File whose first bytes are wrong.
         path: PathBuf,
         /// What it should be.
         expected: &'static str,
@@ -62,7 +62,7 @@ pub enum OpenError {
     /// Written by a release whose format this one cannot read. Rebuild, or open it with that release.
     #[error("{path}: format {major}.{minor}, this release reads {MAJOR}.0 to {MAJOR}.{MINOR}; rebuild the index or use the release that wrote it", path = path.display())]
     Version {
-        /// The file.
+        /// File of the other format version.
         path: PathBuf,
         /// Major version found.
         major: u16,
@@ -72,7 +72,7 @@ pub enum OpenError {
     /// The manifest lists a section that must be understood and is not.
     #[error("{path}: needs section '{kind}', which this release does not know; use a newer release", path = path.display())]
     UnknownSection {
-        /// The manifest.
+        /// Manifest that lists the section.
         path: PathBuf,
         /// The section's kind.
         kind: String,
@@ -80,7 +80,7 @@ pub enum OpenError {
     /// The manifest lacks a section that every index has.
     #[error("{path}: lists no '{kind}' section; rebuild the index", path = path.display())]
     MissingSection {
-        /// The manifest.
+        /// Manifest that lacks the section.
         path: PathBuf,
         /// The section's kind.
         kind: &'static str,
@@ -88,13 +88,13 @@ pub enum OpenError {
     /// A file that the manifest lists, or the manifest that CURRENT names, is gone.
     #[error("{path}: this file of the index is gone; restore it from a copy or rebuild", path = path.display())]
     MissingFile {
-        /// The file.
+        /// File that is gone.
         path: PathBuf,
     },
     /// The file is shorter or longer than was published.
     #[error("{path}: {found} bytes, expected {expected}; restore the file from a copy or rebuild", path = path.display())]
     Length {
-        /// The file.
+        /// File of the wrong length.
         path: PathBuf,
         /// Bytes found.
         found: u64,
@@ -104,7 +104,7 @@ pub enum OpenError {
     /// Bytes differ from those written.
     #[error("{path}: {what}: hash {found}, expected {expected}; restore the file from a copy or rebuild", path = path.display())]
     Checksum {
-        /// The file.
+        /// File whose bytes changed.
         path: PathBuf,
         /// The part of the file.
         what: String,
@@ -116,9 +116,9 @@ pub enum OpenError {
     /// A field is out of its range or contradicts another.
     #[error("{path}: {field} is {found}, expected {expected}; restore the file from a copy or rebuild", path = path.display())]
     Field {
-        /// The file.
+        /// File that holds the field.
         path: PathBuf,
-        /// The field.
+        /// Name of the field, with its place where there are several.
         field: String,
         /// The value in the file.
         found: String,
@@ -128,9 +128,9 @@ pub enum OpenError {
     /// A part of the index was to be kept where it cannot be used. Ask for the other place, or rebuild with a code.
     #[error("{path}: {part} cannot be searched from {tier}: lists of exact vectors are searched from ssd alone; build with a code, such as --code rabitq:2", path = path.display())]
     Tier {
-        /// The manifest.
+        /// Manifest of the index.
         path: PathBuf,
-        /// The part.
+        /// Which part: codes, vectors or another.
         part: &'static str,
         /// Where it was to be.
         tier: Tier,
@@ -138,7 +138,7 @@ pub enum OpenError {
     /// The system refused to read.
     #[error("{path}: reading failed", path = path.display())]
     Read {
-        /// The file.
+        /// File that was being read.
         path: PathBuf,
         /// The system's answer.
         source: io::Error,

@@ -38,7 +38,7 @@ pub enum SectionKind {
     Graph = 2,
     /// Where each list lies.
     Directory = 3,
-    /// The lists.
+    /// Lists, of codes or of exact vectors.
     Codes = 4,
     /// Every vector once, in position order.
     Vectors = 5,

@@ -217,7 +217,7 @@ pub struct FullEntries<'a> {
     pub vectors: &'a [u8],
     /// Their inverse norms; empty unless the layout has them.
     pub norms: &'a [f32],
-    /// Their ids.
+    /// Ids of the vectors, in their order.
     pub ids: &'a [u64],
     /// Positions of the replicas.
     pub positions: &'a [u32],

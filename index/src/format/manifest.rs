@@ -248,7 +248,7 @@ impl Manifest {
         Ok(())
     }
 
-    /// The metric.
+    /// Metric by the name in the manifest.
     pub fn metric(&self) -> Result<Metric, spandrel_names::UnknownName> {
         self.metric.parse()
     }

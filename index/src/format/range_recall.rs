@@ -47,7 +47,7 @@ impl RangeCurve {
     pub(super) fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.radius.to_le_bytes());
         out.extend_from_slice(&self.queries.to_le_bytes());
-        out.extend_from_slice(&(self.points.len() as u32).to_le_bytes()); // CAST: within the limits
+        out.extend_from_slice(&(self.points.len() as u32).to_le_bytes()); // CAST: at most `POINTS_MAX`
         out.extend_from_slice(&[0; 4]);
         for point in &self.points {
             out.extend_from_slice(&point.completeness.to_le_bytes());

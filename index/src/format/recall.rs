@@ -129,7 +129,7 @@ impl RecallCurves {
     /// The body of the section.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = Vec::new();
-        let count = |count: usize| (count as u32).to_le_bytes(); // CAST: within the limits
+        let count = |count: usize| (count as u32).to_le_bytes(); // CAST: curves, ranges and points have limits of at most 256
         out.extend_from_slice(&self.source.code().to_le_bytes());
         out.extend_from_slice(&[0; 4]);
         out.extend_from_slice(&self.confidence.unwrap_or_default().to_le_bytes());

@@ -97,7 +97,6 @@ impl Heads {
         self.found
     }
 
-    /// Their rows.
     pub(super) fn found_rows(&self) -> &[u8] {
         &self.rows()[..self.found as usize * self.row_bytes()]
     }

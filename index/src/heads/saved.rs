@@ -56,7 +56,7 @@ pub enum GraphError {
     /// A field of the fixed part is out of range.
     #[error("head graph: {field} at byte {offset} is {found}, expected {expected}")]
     Field {
-        /// The field.
+        /// Name of the field.
         field: &'static str,
         /// Where it begins.
         offset: u64,
@@ -72,7 +72,7 @@ pub enum GraphError {
         part: &'static str,
         /// Where the number lies.
         offset: u64,
-        /// The number.
+        /// Node number found.
         found: u32,
         /// Number of nodes.
         limit: u32,
@@ -82,7 +82,7 @@ pub enum GraphError {
     Order {
         /// Number of the copy.
         copy: usize,
-        /// Number of copies.
+        /// Copies in the graph.
         copies: usize,
     },
     /// A link follows an unused place.
@@ -92,7 +92,7 @@ pub enum GraphError {
         part: &'static str,
         /// Where the number lies.
         offset: u64,
-        /// The number.
+        /// Number found where `NONE` is expected.
         found: u32,
     },
 }

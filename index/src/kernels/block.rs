@@ -37,7 +37,6 @@ pub struct Picked<'a, R> {
 }
 
 impl<R> Picked<'_, R> {
-    /// Number of rows.
     pub(crate) fn len(&self) -> usize {
         self.range.len()
     }
@@ -68,7 +67,7 @@ impl Terms {
 }
 
 impl LeftRows {
-    /// All rows.
+    /// All rows in their order.
     pub fn all(&self) -> Picked<'_, LeftRows> {
         self.range(0..self.len())
     }
@@ -113,7 +112,7 @@ impl LeftRows {
 }
 
 impl RightRows {
-    /// All rows.
+    /// All rows in their order.
     pub fn all(&self) -> Picked<'_, RightRows> {
         self.range(0..self.len())
     }

@@ -96,7 +96,6 @@ pub fn error_of(factors: &[u8; FACTOR_BYTES], lane: usize) -> f32 {
 /// What no factor in some blocks exceeds, signs apart.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Maxima {
-    /// Of the errors.
     pub(crate) error: f32,
     /// Of the factors of dot products.
     pub(crate) mul: f32,
@@ -138,7 +137,6 @@ pub(crate) fn steps(factors: &[u8; FACTOR_BYTES]) -> (f32, f32) {
     (wide(factors[0], factors[1]), wide(factors[2], factors[3]))
 }
 
-/// The reference.
 pub(super) fn scan_scalar(job: &ScanJob<'_>, out: &mut [[f32; BLOCK_VECTORS]]) {
     let block_rows: usize = job.runs.iter().map(|run| run.rows).sum();
     let mut rows = job.rows.chunks_exact(ROW_BYTES);

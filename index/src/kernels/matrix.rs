@@ -56,7 +56,6 @@ impl PackedMatrix {
         PackedMatrix { rows, columns, lines, products }
     }
 
-    /// Rows.
     pub(crate) fn rows(&self) -> usize {
         self.rows
     }

@@ -22,7 +22,6 @@ pub(super) struct ProductsJob<'a> {
 /// each of the rows that the function takes. `out` has a place for each group of each row, row by row.
 pub(super) type ProductsFn = unsafe fn(job: &ProductsJob<'_>, out: &mut [[i32; GROUP_ROWS]]);
 
-/// The reference.
 pub(super) fn products_scalar<const ROWS: usize>(job: &ProductsJob<'_>, out: &mut [[i32; GROUP_ROWS]]) {
     let groups = out.len() / ROWS;
     for (row, out) in job.rows.chunks_exact(job.pairs).zip(out.chunks_exact_mut(groups)) {

@@ -134,7 +134,6 @@ impl Documents {
         &self.path
     }
 
-    /// Bytes of memory.
     pub(crate) fn memory_bytes(&self) -> usize {
         let ids =
             self.ids.as_ref().map_or(0, |ids| 8 * ids.of_documents.capacity() + 4 * ids.sorted.capacity());

@@ -132,7 +132,7 @@ impl<'a> Files<'a> {
                 unreachable!("the schema is of these attributes")
             };
             let opened = Opened {
-                spec: AttributeSpec { uuid: self.shape.uuid, attribute: number as u16, kind }, // CAST: checked
+                spec: AttributeSpec { uuid: self.shape.uuid, attribute: number as u16, kind }, // CAST: at most `ATTRIBUTES_MAX`, 1 000
                 segment,
                 positions: of_items.vectors as u32, // CAST: checked with the manifest
                 resident: attribute.resident,

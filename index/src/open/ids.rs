@@ -155,7 +155,7 @@ impl IdFinder {
                     let failed = |e| OpenError::blob(self.blob.path(), e);
                     self.blob.read_into(at, &mut bytes).map_err(failed)?;
                 }
-                let at = (page - read.start) as usize; // CAST: as above
+                let at = (page - read.start) as usize; // CAST: usize is 64 bits
                 let page_bytes = bytes.chunks_exact(ID_PAGE_BYTES).nth(at).unwrap_or_default();
                 pairs = id_pairs(self.blob.path(), &self.layout, self.count, page, page_bytes)?;
                 of_page = Some(page);

@@ -28,7 +28,7 @@ pub struct CodeRange<'a> {
     pub first: u32,
     /// Rows of the blocks.
     pub rows: &'a [u8],
-    /// Their factors.
+    /// Factors of the same positions.
     pub factors: &'a [u8],
 }
 
@@ -88,7 +88,7 @@ impl ResidentCodes {
         let blocks =
             positions.start as usize / BLOCK_VECTORS..(positions.end as usize).div_ceil(BLOCK_VECTORS);
         CodeRange {
-            first: (blocks.start * BLOCK_VECTORS) as u32, // CAST: a position
+            first: (blocks.start * BLOCK_VECTORS) as u32, // CAST: a position, below 2^32
             rows: &self.rows[blocks.start * self.block_bytes..blocks.end * self.block_bytes],
             factors: &self.factors[blocks.start * FACTOR_BYTES..blocks.end * FACTOR_BYTES],
         }
@@ -185,7 +185,7 @@ impl ResidentVectors {
     )]
     fn page(&self, position: u32) -> (&[u8], usize) {
         let (page, slot) = self.layout.place(position);
-        let at = page as usize * self.layout.page_bytes(); // CAST: inside memory
+        let at = page as usize * self.layout.page_bytes(); // CAST: usize is 64 bits
         (&self.pages[at..at + self.layout.page_bytes()], slot)
     }
 

@@ -59,7 +59,6 @@ impl<'a> SectionReader<'a> {
         &self.blob
     }
 
-    /// The file.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }

@@ -64,7 +64,7 @@ pub struct Segment {
     pub model: Option<Arc<CodeModel>>,
     /// Where each list lies.
     pub directory: Directory,
-    /// The lists.
+    /// Lists: their place on SSD, or their codes in memory.
     pub codes: Stored<ListLayout, ResidentCodes>,
     /// The vectors that are searched, in the order of positions, where they are kept.
     vectors: Option<StoredVectors>,

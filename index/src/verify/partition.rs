@@ -20,7 +20,7 @@ pub(super) fn check(index: &Index, segment: &Segment, watch: &mut Watch<'_>) -> 
         segment,
         partition,
         path: &index.dir().join(manifest_name(index.manifest().version)),
-        shared_from: (segment.count - partition.shared_vectors) as u32, // CAST: a position
+        shared_from: (segment.count - partition.shared_vectors) as u32, // CAST: a segment has fewer than 2^32 vectors
         own: BTreeSet::new(),
         last: None,
         list: 0,
@@ -87,7 +87,7 @@ impl Walk<'_> {
     }
 
     fn finish(mut self) -> Result<(), OpenError> {
-        self.end_value(self.segment.count as u32)?; // CAST: positions are u32
+        self.end_value(self.segment.count as u32)?; // CAST: a segment has fewer than 2^32 vectors
         let found = self.own.len() as u64; // CAST: widening
         if found != self.partition.own_values {
             let expected = format!("{found}, as the lists have");

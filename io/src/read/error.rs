@@ -12,7 +12,7 @@ pub enum OpenError {
     /// The file is missing, forbidden or cannot be asked about.
     #[error("{path}: cannot be opened for reading")]
     Open {
-        /// The file.
+        /// File that was to be opened.
         path: PathBuf,
         /// What the system said.
         source: io::Error,
@@ -20,13 +20,13 @@ pub enum OpenError {
     /// Not a regular file.
     #[error("{path}: is not a regular file")]
     NotAFile {
-        /// The path.
+        /// Path of something else, such as a folder.
         path: PathBuf,
     },
     /// Direct I/O was demanded where the file system has none. Use `auto` or `off`, or another disk.
     #[error("{path}: this file system has no direct reads, use --direct auto or off, or another disk")]
     NoDirect {
-        /// The file.
+        /// File on the file system without direct reads.
         path: PathBuf,
     },
 }
@@ -38,7 +38,7 @@ pub enum ReadError {
     /// The read passes the end of the file: it was truncated, or the offset is wrong.
     #[error("{path}: {bytes} bytes at {offset} asked for, the file ends at {file_bytes}")]
     ShortFile {
-        /// The file.
+        /// File that is too short.
         path: PathBuf,
         /// First byte asked for.
         offset: u64,
@@ -50,7 +50,7 @@ pub enum ReadError {
     /// Longer than [`crate::READ_BYTES_MAX`].
     #[error("{path}: {bytes} bytes at {offset} asked for, at most {} at once", crate::READ_BYTES_MAX)]
     TooLong {
-        /// The file.
+        /// File that was to be read.
         path: PathBuf,
         /// First byte asked for.
         offset: u64,
@@ -60,7 +60,7 @@ pub enum ReadError {
     /// The system refused or failed the read.
     #[error("{path}: reading {bytes} bytes at {offset}")]
     Io {
-        /// The file.
+        /// File that was being read.
         path: PathBuf,
         /// First byte asked for.
         offset: u64,

@@ -11,17 +11,17 @@ pub enum StoreError {
     /// No file of that name.
     #[error("{path}: no such file")]
     Missing {
-        /// The file.
+        /// Name of the file that is missing.
         path: PathBuf,
     },
     /// Larger than the caller is willing to hold.
     #[error("{path}: {bytes} bytes, at most {bytes_max} expected")]
     TooLong {
-        /// The file.
+        /// File that is too large.
         path: PathBuf,
         /// Length of the blob, in bytes.
         bytes: u64,
-        /// The limit.
+        /// Most bytes that the caller takes.
         bytes_max: u64,
     },
     /// A file could not be written.

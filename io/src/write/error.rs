@@ -9,7 +9,7 @@ pub enum WriteError {
     /// The file cannot be created: no such folder, or it is not writable.
     #[error("{path}: cannot be created")]
     Create {
-        /// The file.
+        /// File that was to be made.
         path: PathBuf,
         /// What the system said.
         source: io::Error,
@@ -17,19 +17,19 @@ pub enum WriteError {
     /// Another process is writing a file of this name. Wait for that one, or choose another name.
     #[error("{path}: another process is writing it")]
     Busy {
-        /// The file.
+        /// File that was to be made.
         path: PathBuf,
     },
     /// There is a file of this name, and it is not to be replaced.
     #[error("{path}: exists already and is not replaced")]
     Taken {
-        /// The file.
+        /// File that stands there.
         path: PathBuf,
     },
     /// The disk, or the user's share of it, is full. Free some space or write elsewhere.
     #[error("{path}: the disk is full after {bytes} bytes, free some space or write elsewhere")]
     DiskFull {
-        /// The file.
+        /// File being written.
         path: PathBuf,
         /// Bytes written before.
         bytes: u64,
@@ -37,7 +37,7 @@ pub enum WriteError {
     /// The file system or a limit (`ulimit -f`) does not allow files of this size.
     #[error("{path}: files may not be this large here ({bytes} bytes were written), raise `ulimit -f`")]
     FileTooLarge {
-        /// The file.
+        /// File being written.
         path: PathBuf,
         /// Bytes written before.
         bytes: u64,
@@ -45,7 +45,7 @@ pub enum WriteError {
     /// Writing, syncing or renaming failed.
     #[error("{path}: writing failed after {bytes} bytes")]
     Io {
-        /// The file.
+        /// File being written.
         path: PathBuf,
         /// Bytes written before.
         bytes: u64,

@@ -44,7 +44,7 @@ pub use called::Called;
 pub use check::check_united;
 pub use operations::{opened, verified};
 pub use retry::RetryPolicy;
-/// The messages.
+/// The generated messages of `spandrel.v1`.
 pub use spandrel_proto::v1;
 pub use status::{TlsFault, item_status, time_to_come_back};
 pub use stream::{AnswerStream, RangeStream};
@@ -84,9 +84,9 @@ pub enum ClientError {
     /// The address makes no sense.
     #[error("'{address}' is no address, expected HOST:PORT")]
     Address {
-        /// The address.
+        /// Address as the caller gave it.
         address: String,
-        /// Why.
+        /// What the transport says is wrong with it.
         #[source]
         source: tonic::transport::Error,
     },

@@ -98,9 +98,9 @@ impl fmt::Display for Limit {
 /// Parts of an index that an answer misses, since they are damaged or cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Missing {
-    /// Lists.
+    /// Lists that could not be used.
     pub lists: u32,
-    /// Pages of vectors.
+    /// Pages of vectors that could not be used.
     pub pages: u32,
 }
 

@@ -37,11 +37,11 @@ pub enum DamagedPart {
 /// A list, page or block that could not be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Damage {
-    /// The file.
+    /// File of the index that holds the part.
     pub path: PathBuf,
     /// Number of the segment that it belongs to.
     pub segment: u16,
-    /// What it is.
+    /// Which list, page or block of the file.
     pub part: DamagedPart,
     /// Where it starts in the file.
     pub offset: u64,
@@ -63,7 +63,7 @@ pub enum DamageReason {
     },
     /// A replica in the list is said to be at a position that there is not.
     Position {
-        /// The position.
+        /// Position that the replica names.
         position: u32,
         /// Vectors in the segment.
         vectors: u64,

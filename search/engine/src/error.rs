@@ -14,7 +14,7 @@ pub enum EngineError {
     /// A number of threads or queries in flight that makes no sense.
     #[error("{field} is {found}, expected 1 to {max}")]
     Config {
-        /// The setting.
+        /// Name of the setting that is out of range.
         field: &'static str,
         /// The value given.
         found: usize,
@@ -29,7 +29,7 @@ pub enum EngineError {
         "{path}: {found} bytes, expected {expected}: it changed since the index was opened; open it again"
     )]
     Changed {
-        /// The file.
+        /// File of the lists.
         path: String,
         /// Bytes it has now.
         found: u64,
@@ -41,7 +41,7 @@ pub enum EngineError {
     Cache {
         /// Bytes asked for.
         bytes: u64,
-        /// Why.
+        /// What the allocator answered.
         #[source]
         source: BufferError,
     },

@@ -43,7 +43,7 @@ pub struct Explanation {
 /// The first of a sequence, at most [`EXPLAINED_MAX`], and how many come after them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct First<T> {
-    /// The first.
+    /// At most [`EXPLAINED_MAX`] of them, in order.
     pub items: Vec<T>,
     /// Number of those after them.
     pub more: u32,
@@ -191,7 +191,7 @@ pub struct ExplainedVector {
 pub struct Exact {
     /// The caller's number for the vector.
     pub id: u64,
-    /// Its distance.
+    /// Exact distance, in the units of the metric.
     pub distance: f32,
 }
 
@@ -209,7 +209,7 @@ pub struct Round {
 /// What queries read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReadPart {
-    /// Lists.
+    /// Lists, of codes or of exact vectors.
     Lists,
     /// Pages of vectors.
     Vectors,

@@ -59,7 +59,7 @@ pub(crate) fn open_files(
 
 /// The number of the file of each attribute of each segment; that of one in memory means nothing.
 pub(crate) fn attribute_files(index: &Index) -> Vec<Vec<u32>> {
-    let mut next = (index.segments().len() * FileKind::ALL.len()) as u32; // CAST: small numbers
+    let mut next = (index.segments().len() * FileKind::ALL.len()) as u32; // CAST: at most 256 segments of a few kinds
     let of_segment = |segment: &Segment| {
         let number = |attribute: &StoredAttribute| {
             let number = next;

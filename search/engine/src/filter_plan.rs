@@ -79,7 +79,7 @@ impl PlanReason {
 pub struct ExplainedFilter {
     /// The plan that was followed.
     pub plan: FilterPlan,
-    /// Why.
+    /// Which rule chose the plan.
     pub reason: PlanReason,
     /// What each was expected to cost.
     pub costs: PlanCosts,

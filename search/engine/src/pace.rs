@@ -44,7 +44,7 @@ impl Paces {
     pub(crate) fn of(&self, course: Course) -> &Pace {
         match course {
             Course::Nearest => &self.nearest,
-            Course::Filtered(plan) => &self.filtered[plan as usize], // CAST: its place among all
+            Course::Filtered(plan) => &self.filtered[plan as usize], // CAST: the enum's index in `ALL`
             Course::Within => &self.within,
             Course::Documents => &self.documents,
         }
@@ -90,12 +90,12 @@ impl Pace {
 
     fn load(&self) -> (f32, u64) {
         let measured = self.measured.load(Ordering::Relaxed);
-        (f32::from_bits(measured as u32), measured >> 32) // CAST: the lower half
+        (f32::from_bits(measured as u32), measured >> 32) // CAST: the low 32 bits are the value
     }
 
     /// Milliseconds since `since`, modulo seven weeks: at worst one measurement fades late.
     fn age_ms(&self) -> u64 {
-        self.since.elapsed().as_millis() as u64 & u64::from(u32::MAX) // CAST: the lower half
+        self.since.elapsed().as_millis() as u64 & u64::from(u32::MAX) // CAST: the mask drops what `as` may
     }
 }
 

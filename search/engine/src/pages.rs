@@ -20,7 +20,6 @@ impl PageKey {
         PageKey::new(location.segment(), layout.place(location.position()).0)
     }
 
-    /// Its segment.
     pub(crate) fn segment(self) -> u16 {
         (self.0 >> 48) as u16 // CAST: the upper quarter
     }

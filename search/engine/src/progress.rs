@@ -91,7 +91,7 @@ impl Progress {
         let Some(explanation) = &mut self.explanation else { return };
         let mut told = explanation.lists.items.iter_mut();
         if let Some(told) = told.find(|told| (told.segment, told.list) == list) {
-            told.scanned += vectors as u32; // CAST: those of a list
+            told.scanned += vectors as u32; // CAST: a list has fewer than 2^32 vectors
         }
     }
 
@@ -109,7 +109,7 @@ impl Progress {
         self.work.reads += count as u32; // CAST: at most one per list or page
         self.work.rounds += u32::from(count > 0);
         if let (Some(explanation), Some(part)) = (&mut self.explanation, part) {
-            let (reads, bytes) = (count as u32, self.work.read_bytes - before); // CAST: as above
+            let (reads, bytes) = (count as u32, self.work.read_bytes - before); // CAST: at most one per list or page
             explanation.asked(Round { part, reads, bytes });
         }
     }

@@ -119,7 +119,7 @@ impl Calibrated<'_> {
     /// partition share every list.
     pub fn pruning(&self, k: usize, aim: Aim) -> Pruning {
         let lists = u32::try_from(self.manifest.found_lists()).unwrap_or(u32::MAX);
-        let share = |lists: u32| (f64::from(lists) * aim.effort).ceil() as u32; // CAST: a share of a count
+        let share = |lists: u32| (f64::from(lists) * aim.effort).ceil() as u32; // CAST: effort is at most 1, so at most `lists`
         let curves = || self.recall.into_iter().flat_map(|recall| recall.of(self.vectors));
         let takes_all = self.manifest.shares_all_lists();
         let before = curves().take_while(|curve| takes_all || (curve.k as usize) < k).last();
@@ -179,7 +179,7 @@ impl Calibrated<'_> {
         let spot = match (before, after) {
             (None, None) => {
                 let grown = f64::from(own.max_lists) * share.powf(-UNKNOWN_GROWTH);
-                let max_lists = (grown.ceil() as u32).min(aim.lists_max).clamp(1, lists); // CAST: saturates
+                let max_lists = (grown.ceil() as u32).min(aim.lists_max).clamp(1, lists); // CAST: `as` saturates, and `min` bounds it
                 return Pruning { max_lists, last: 1.0, epsilon: None, stop: None, recall: None, ..own };
             }
             (Some(last), None) => {
@@ -272,7 +272,7 @@ impl Spot {
 
     fn pruning(self) -> Pruning {
         // A rounding more is no list more.
-        let max_lists = (self.lists - ROUNDING).ceil() as u32; // CAST: saturates
+        let max_lists = (self.lists - ROUNDING).ceil() as u32; // CAST: `as` saturates at 0 and `u32::MAX`
         let Spot { lists, epsilon, errors: rerank_errors, stop, reranked, recall, .. } = self;
         let is_shared = (2..=FEW_LISTS).contains(&max_lists) && stop.is_none();
         let last = if is_shared { 1.0 - (f64::from(max_lists) - lists).max(0.0) } else { 1.0 };

@@ -161,7 +161,7 @@ impl RangeSearch {
 
     /// Vectors that it holds until its end, at most: none where those of each part are handed out at once.
     pub fn held_max(&self) -> usize {
-        let vectors = self.index.vectors() as usize; // CAST: positions
+        let vectors = self.index.vectors() as usize; // CAST: usize is 64 bits
         self.best.as_ref().map_or(0, |best| best.max.min(vectors))
     }
 

@@ -29,7 +29,7 @@ impl FileKind {
 
     /// Number of this file of a segment among the files of its index.
     pub(crate) fn number(self, segment: u16) -> u32 {
-        FileKind::ALL.len() as u32 * u32::from(segment) + self as u32 // CAST: small numbers
+        FileKind::ALL.len() as u32 * u32::from(segment) + self as u32 // CAST: below `ALL.len()` times 2^16
     }
 }
 
@@ -45,7 +45,7 @@ pub(crate) struct Extent {
 impl Extent {
     /// What queries read there.
     pub(crate) fn part(self) -> ReadPart {
-        let is_list = self.file % FileKind::ALL.len() as u32 == FileKind::Lists as u32; // CAST: small numbers
+        let is_list = self.file % FileKind::ALL.len() as u32 == FileKind::Lists as u32; // CAST: a few kinds
         if is_list { ReadPart::Lists } else { ReadPart::Vectors }
     }
 }
@@ -80,7 +80,7 @@ pub(crate) fn slot_of(tag: u64) -> u32 {
 
 /// The number of the read that a tag belongs to.
 pub(crate) fn number_of(tag: u64) -> usize {
-    (tag & u64::from(u32::MAX)) as usize // CAST: the lower half
+    (tag & u64::from(u32::MAX)) as usize // CAST: masked to 32 bits
 }
 
 /// 4 KiB pages of its file that a read touches.

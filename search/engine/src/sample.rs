@@ -51,7 +51,7 @@ impl Sample {
             let pages = Pages::open(segment)?;
             let place = |at: u64| (2 * at + 1) * vectors / (2 * count) - first;
             while next < count && place(next) < segment.count {
-                let position = place(next) as u32; // CAST: a position
+                let position = place(next) as u32; // CAST: below `segment.count`, which is below 2^32
                 let (page_number, slot) = pages.layout.place(position);
                 pages.read(page_number..page_number + 1, &mut page)?;
                 let Record { vector, id, .. } = pages.layout.record(&page, slot);

@@ -33,7 +33,7 @@ impl ProbePlan {
         let lists_max = if by_score { u32::MAX } else { EPSILON_LISTS_MAX };
         let lists = params.max_lists.unwrap_or(lists_max).min(index.found_lists());
         // Of those there are: a share of more than all would be all.
-        let lists = (f64::from(lists) * effort).ceil().max(1.0) as u32; // CAST: a share of a count
+        let lists = (f64::from(lists) * effort).ceil().max(1.0) as u32; // CAST: effort is at most 1, so at most `lists`
         ProbePlan {
             epsilon: params.epsilon,
             lists: lists.min(index.found_lists()),

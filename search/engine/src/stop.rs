@@ -117,7 +117,7 @@ fn ln(x: f32) -> f32 {
     let bits = x.to_bits();
     // The mantissa between the root of a half and the root of two.
     let exponent = (bits as i32 - 0x3f35_04f3) >> 23; // CAST: a positive float's bits
-    let mantissa = f32::from_bits((bits as i32 - (exponent << 23)) as u32); // CAST: back
+    let mantissa = f32::from_bits((bits as i32 - (exponent << 23)) as u32); // CAST: back to the bits of a positive float
     let t = (mantissa - 1.0) / (mantissa + 1.0);
     let square = t * t;
     let series = 1.0 + square * (1.0 / 3.0 + square * (0.2 + square * (1.0 / 7.0)));

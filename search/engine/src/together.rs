@@ -14,7 +14,7 @@ const FAR: u32 = 6;
 /// The lists that hold the runs of a filter.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Together {
-    /// Lists.
+    /// Number of these lists.
     pub(crate) lists: u32,
     /// Positions of the runs.
     pub(crate) positions: u64,

@@ -38,11 +38,11 @@ pub enum UnionError {
         "index {number} compares by {found}, the first by {expected}: search them apart and fuse the answers"
     )]
     Metric {
-        /// Which index.
+        /// Number of the index, from 1.
         number: usize,
-        /// Its metric.
+        /// Metric of that index.
         found: Metric,
-        /// That of the first.
+        /// Metric of the first index.
         expected: Metric,
     },
     /// A query is no vector of both. Search them apart.
@@ -51,7 +51,7 @@ pub enum UnionError {
          the answers"
     )]
     Vectors {
-        /// Which index.
+        /// Number of the index, from 1.
         number: usize,
         /// Elements of its vectors.
         found_dim: usize,
@@ -67,7 +67,7 @@ pub enum UnionError {
         "index {number} has no column {column}, which the first has; search without queries of the column"
     )]
     Column {
-        /// Which index.
+        /// Number of the index, from 1.
         number: usize,
         /// The column of the first.
         column: String,
@@ -77,7 +77,7 @@ pub enum UnionError {
         "index {number} has the attributes {found}, the first {expected}: build them with the same --attributes"
     )]
     Schema {
-        /// Which index.
+        /// Number of the index, from 1.
         number: usize,
         /// Names and types of its attributes.
         found: String,

@@ -35,7 +35,7 @@ pub enum QueryError {
         element: usize,
         /// The value there.
         value: f32,
-        /// The type.
+        /// Element type of the index.
         dtype: DType,
     },
     /// Each query has one vector of the column.

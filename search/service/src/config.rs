@@ -63,7 +63,7 @@ pub enum StartError {
         "{listen} can be reached from other machines, and there is {missing}; give it, or say --insecure if the network is trusted"
     )]
     Insecure {
-        /// The address.
+        /// Address of the gRPC server.
         listen: SocketAddr,
         /// What is missing.
         missing: &'static str,
@@ -73,15 +73,15 @@ pub enum StartError {
         "{metrics}, where metrics are served, can be reached from other machines, and that port has no TLS; serve them on 127.0.0.1, or say --metrics-insecure if the network is trusted"
     )]
     InsecureMetrics {
-        /// The address.
+        /// Address of the metrics and the status page.
         metrics: SocketAddr,
     },
     /// An address cannot be listened on.
     #[error("{address} cannot be listened on")]
     Listen {
-        /// The address.
+        /// Address that could not be bound.
         address: SocketAddr,
-        /// Why.
+        /// The system's answer to the bind.
         #[source]
         source: io::Error,
     },
@@ -90,7 +90,7 @@ pub enum StartError {
     Index {
         /// Name the index was to be served under.
         name: String,
-        /// Why.
+        /// What is wrong with the index or its options.
         reason: String,
     },
     /// The default index is none of those that are served from the start.

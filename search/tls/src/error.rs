@@ -15,7 +15,7 @@ pub enum TlsError {
     /// A file holds nothing of that kind.
     #[error("{path}: no {what} in PEM form", path = path.display())]
     Pem {
-        /// The file.
+        /// File that was to hold certificates or a key in PEM.
         path: PathBuf,
         /// What was looked for.
         what: &'static str,
@@ -62,7 +62,7 @@ pub enum TlsError {
     /// The key belongs to none of the certificates.
     #[error("{key}: not the key of the certificate in {certificate}", key = key.display(), certificate = certificate.display())]
     KeyMismatch {
-        /// The key's file.
+        /// File of the key that matches none.
         key: PathBuf,
         /// The certificates' file.
         certificate: PathBuf,
@@ -78,16 +78,16 @@ pub enum TlsError {
     Certificate {
         /// The certificate's file.
         path: PathBuf,
-        /// Why.
+        /// Why rustls refuses it.
         #[source]
         source: rustls::Error,
     },
-    /// Clients' certificates could not be checked with these.
+    /// The file of authorities for clients' certificates (`client_ca`) yields no check. Give one that holds the certificates of CAs.
     #[error("{path}: clients' certificates cannot be checked with it", path = path.display())]
     ClientCa {
-        /// The file.
+        /// File of the authorities that clients' certificates are checked against.
         path: PathBuf,
-        /// Why.
+        /// Why no check can be made with them.
         #[source]
         source: VerifierBuilderError,
     },

@@ -28,7 +28,7 @@ pub struct Case {
     pub seed: u64,
     /// Number in the sweep.
     pub number: u64,
-    /// Number of vectors.
+    /// Vectors of the base, at most 3 000.
     pub vectors: usize,
     /// Elements of each.
     pub dim: usize,

@@ -92,7 +92,6 @@ impl Sums {
         self.squares += other.squares;
     }
 
-    /// The mean.
     fn mean(self) -> f64 {
         self.sum / self.count
     }

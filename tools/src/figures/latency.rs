@@ -3,9 +3,9 @@
 /// What a set of latencies is like, in microseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct LatencySummary {
-    /// The mean.
+    /// Mean, in microseconds.
     pub mean_us: f64,
-    /// The median.
+    /// 50th percentile.
     pub p50_us: f64,
     /// 95 % took no longer.
     pub p95_us: f64,
@@ -13,7 +13,7 @@ pub struct LatencySummary {
     pub p99_us: f64,
     /// 99.9 % took no longer.
     pub p999_us: f64,
-    /// The longest.
+    /// Largest latency of the run.
     pub max_us: f64,
 }
 

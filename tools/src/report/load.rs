@@ -18,7 +18,7 @@ pub enum LoadError {
     /// The file is far larger than any set of points.
     #[error("{path}: more than {max} bytes, expected operating points", path = path.display())]
     TooLarge {
-        /// The file.
+        /// File of points.
         path: PathBuf,
         /// The most that is read.
         max: u64,
@@ -26,7 +26,7 @@ pub enum LoadError {
     /// The file holds bytes that are no text.
     #[error("{path}: no text at offset {offset}, expected operating points as JSON", path = path.display())]
     Text {
-        /// The file.
+        /// File of points.
         path: PathBuf,
         /// Where the text ends.
         offset: usize,
@@ -34,7 +34,7 @@ pub enum LoadError {
     /// The array, or a line, is not made of operating points.
     #[error("{path}: line {line}: not an operating point as `spandrel bench --json` writes it", path = path.display())]
     Parse {
-        /// The file.
+        /// File of points.
         path: PathBuf,
         /// The line, from 1.
         line: usize,
@@ -44,13 +44,13 @@ pub enum LoadError {
     /// A value is not in its range.
     #[error("{path}: point {number}: {field} is {value}, expected {expected}", path = path.display())]
     Value {
-        /// The file.
+        /// File of points.
         path: PathBuf,
         /// Which point, from 1.
         number: usize,
-        /// The field.
+        /// Name of the field, as in the JSON.
         field: &'static str,
-        /// What it is.
+        /// Value in the file.
         value: f64,
         /// What it may be.
         expected: &'static str,
@@ -58,7 +58,7 @@ pub enum LoadError {
     /// There is no point in the file.
     #[error("{path}: no operating points", path = path.display())]
     Empty {
-        /// The file.
+        /// File of points.
         path: PathBuf,
     },
 }

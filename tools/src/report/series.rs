@@ -14,7 +14,7 @@ const NAME_CHARS_MAX: usize = 72;
 pub struct Series {
     /// What the legend says.
     pub name: String,
-    /// The points.
+    /// At least one, in rising order of recall.
     pub points: Vec<Point>,
 }
 

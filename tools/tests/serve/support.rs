@@ -296,7 +296,6 @@ pub(crate) fn bytes(rows: Vec<u8>) -> v1::Vectors {
 /// at most (`/proc/sys/fs/lease-break-time`). Killed when dropped.
 pub(crate) struct Gate {
     holder: Child,
-    /// Of the file.
     number: u64,
 }
 

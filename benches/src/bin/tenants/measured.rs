@@ -18,7 +18,6 @@ use crate::sizes::Tenants;
 /// Tenants of a line at most, at equal distances.
 const TENANTS: usize = 50;
 
-/// A line.
 #[derive(Debug, Default)]
 pub(crate) struct Measured {
     what: String,

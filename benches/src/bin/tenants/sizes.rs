@@ -8,7 +8,6 @@ use rand_chacha::ChaCha8Rng;
 use spandrel_filter::{Attribute, AttributeType, Cell, Filter, Schema, Value};
 use spandrel_index::{AttributeSource, AttributeSourceError};
 
-/// The attribute.
 pub(crate) const TENANT: &str = "tenant";
 
 /// Rows of each tenant, the largest first.

@@ -93,7 +93,7 @@ impl Texts {
         if self.pairs.is_empty() {
             return Ok(false);
         }
-        let mut order: Vec<u32> = (0..self.ends.len() as u32).collect(); // CAST: as above
+        let mut order: Vec<u32> = (0..self.ends.len() as u32).collect(); // CAST: memory for fewer is allowed
         order.sort_unstable_by(|&a, &b| self.get(a).cmp(self.get(b)));
         // Positions by text.
         let mut ends = vec![0_u32; self.ends.len() + 1];

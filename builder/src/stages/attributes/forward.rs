@@ -44,7 +44,7 @@ impl ForwardSorter {
     }
 
     pub(super) fn push(&mut self, position: u32, value: u32) -> Result<(), BuildError> {
-        let group = (u64::from(position) / self.group_positions) as usize; // CAST: one of them
+        let group = (u64::from(position) / self.group_positions) as usize; // CAST: below the number of groups, at most `GROUPS_MAX`
         self.spill.push(group, &[&position.to_le_bytes(), &value.to_le_bytes()])
     }
 
@@ -99,7 +99,7 @@ impl Part {
     fn read(&mut self, spill: &SpillReader, group: usize, positions: Range<u64>) -> Result<(), BuildError> {
         self.pairs.clear();
         self.starts.clear();
-        self.starts.resize((positions.end - positions.start) as usize + 1, 0); // CAST: a group's
+        self.starts.resize((positions.end - positions.start) as usize + 1, 0); // CAST: usize is 64 bits
         let (records, mut bytes) = (spill.records(group), Vec::new());
         let step = buffer_records_min(PAIR_BYTES) as u64; // CAST: widening
         for from in (0..records).step_by(step as usize) {
@@ -108,7 +108,7 @@ impl Part {
                 let [a, b, c, d, value @ ..] = *pair;
                 let position = u64::from(u32::from_le_bytes([a, b, c, d]));
                 if positions.contains(&position) {
-                    let at = (position - positions.start) as u32; // CAST: a group's
+                    let at = (position - positions.start) as u32; // CAST: below the positions of a group, which are u32
                     self.pairs.push((at, u32::from_le_bytes(value)));
                     self.starts[at as usize + 1] += 1;
                 }

@@ -133,7 +133,6 @@ pub(crate) fn copy_lane(lane_bytes: usize, from: Lane<'_>, to: &mut [u8], to_lan
 /// One code of a block.
 #[derive(Clone, Copy)]
 pub(crate) struct Lane<'a> {
-    /// The block.
     pub(crate) rows: &'a [u8],
     pub(crate) lane: usize,
 }

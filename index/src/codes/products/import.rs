@@ -6,7 +6,6 @@ use crate::codes::CodeSpec;
 /// How far the rows of a rotation may be from orthonormal: products of single precision come to less.
 const ORTHONORMAL_TOLERANCE: f64 = 1e-3;
 
-/// Numbers in rows.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Matrix {
     pub(super) rows: usize,
@@ -42,7 +41,7 @@ pub enum CodebooksError {
     Value {
         /// The codebooks or the rotation.
         what: &'static str,
-        /// The value.
+        /// NaN or an infinity.
         found: f32,
         /// Its place, counted over all values.
         at: usize,
@@ -50,7 +49,7 @@ pub enum CodebooksError {
     /// Rows that are not of length 1, or not at right angles to each other.
     #[error("a rotation whose rows {first} and {second} have product {found}, expected {expected}")]
     NotOrthonormal {
-        /// A row.
+        /// First of two rows, from 0.
         first: usize,
         /// The same or another.
         second: usize,

@@ -22,7 +22,7 @@ pub enum BinariserError {
     /// A code that has no such matrices.
     #[error("{name}: matrices for {code}, expected a code bits:MxU")]
     Code {
-        /// The source.
+        /// Name of the source of the matrices, such as a path.
         name: String,
         /// The code asked for.
         code: CodeSpec,
@@ -30,7 +30,7 @@ pub enum BinariserError {
     /// An array that the code needs is not there.
     #[error("{name}: no array {array}, expected one of shape {expected}")]
     Missing {
-        /// The source.
+        /// Name of the source of the matrices.
         name: String,
         /// What it is called.
         array: String,
@@ -40,7 +40,7 @@ pub enum BinariserError {
     /// An array that the code has no use for.
     #[error("{name}: array {array}, expected none but {expected}")]
     Extra {
-        /// The source.
+        /// Name of the source of the matrices.
         name: String,
         /// What it is called.
         array: String,
@@ -50,11 +50,11 @@ pub enum BinariserError {
     /// Another shape than the code asks for.
     #[error("{name}: array {array} of shape {found}, expected {expected}")]
     Shape {
-        /// The source.
+        /// Name of the source of the matrices.
         name: String,
-        /// The array.
+        /// Name of the array.
         array: String,
-        /// Its shape.
+        /// Shape of the array given.
         found: String,
         /// The shape it must have.
         expected: String,
@@ -62,11 +62,11 @@ pub enum BinariserError {
     /// A NaN, an infinity, or a number out of all proportion.
     #[error("{name}: array {array} with {found} at {at}, expected numbers from -1e30 to 1e30")]
     Value {
-        /// The source.
+        /// Name of the source of the matrices.
         name: String,
-        /// The array.
+        /// Name of the array.
         array: String,
-        /// The value.
+        /// Value out of range.
         found: f64,
         /// Its place, counted over all values.
         at: usize,
@@ -74,19 +74,19 @@ pub enum BinariserError {
     /// Nothing but zeros: no bit would depend on the vector.
     #[error("{name}: array {array} of zeros, expected numbers of 1e-30 or more")]
     Zeros {
-        /// The source.
+        /// Name of the source of the matrices.
         name: String,
-        /// The array.
+        /// Name of the array.
         array: String,
     },
     /// A row of zeros: its bit would not depend on the vector.
     #[error("{name}: array {array} with a row {row} of zeros, expected numbers of 1e-30 or more")]
     ZeroRow {
-        /// The source.
+        /// Name of the source of the matrices.
         name: String,
-        /// The array.
+        /// Name of the array.
         array: String,
-        /// The row.
+        /// Row of the array, from 0.
         row: usize,
     },
     /// A row that is too short beside others.
@@ -94,11 +94,11 @@ pub enum BinariserError {
         "{name}: array {array} with a row {row} of {share:.0e} of the length of the longest, expected 1/256 of it or more"
     )]
     ShortRow {
-        /// The source.
+        /// Name of the source of the matrices.
         name: String,
-        /// The array.
+        /// Name of the array.
         array: String,
-        /// The row.
+        /// Row of the array, from 0.
         row: usize,
         /// Its length, as a share of that of the longest.
         share: f64,
@@ -106,9 +106,9 @@ pub enum BinariserError {
     /// A point that no vector may lie as far out as.
     #[error("{name}: array {CENTRE} of length {length:.1e}, expected at most {:.1e}", NORM_SQUARED_MAX.sqrt())]
     CentreLength {
-        /// The source.
+        /// Name of the source of the matrices.
         name: String,
-        /// Its length.
+        /// Euclidean length of the point.
         length: f64,
     },
     /// An array could not be read.

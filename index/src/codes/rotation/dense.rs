@@ -3,10 +3,10 @@ use crate::codes::rounding::nearest_whole;
 use crate::codes::sums::squared_length;
 use crate::kernels::matrix::{GROUP_ROWS, PackedMatrix};
 
-/// Steps in one.
+/// Steps of 2^-15 in 1.0: a matrix is held as `i16` in these steps.
 const STEPS: f32 = 32_768.0;
-/// What the length of a row to be rotated is in steps: times that of a row of the matrix, at most [`STEPS`] and a little,
-/// it leaves sums in `i32`.
+/// Length in steps that a row is scaled to before it is rotated. A row of the matrix is at most a little longer than
+/// [`STEPS`], so each product sum, at most one length times the other, fits `i32`.
 const LENGTH_STEPS: f64 = 32_000.0;
 
 /// A matrix whose rows are no longer than one, in steps of 2^-15, times a scale.
@@ -30,7 +30,7 @@ pub struct RotationScratch {
 impl DenseRotation {
     /// Rounds rows of `dim` elements lying back to back.
     pub(in crate::codes) fn new(rows: &[f32], dim: usize) -> DenseRotation {
-        let steps = |x: &f32| nearest_whole(x * STEPS) as i16; // CAST: saturates
+        let steps = |x: &f32| nearest_whole(x * STEPS) as i16; // CAST: `as` saturates, and 1.0 becomes 32 767
         DenseRotation::from_steps(&rows.iter().map(steps).collect::<Vec<i16>>(), dim)
     }
 

@@ -75,7 +75,7 @@ impl DocumentEncoder {
         });
         // Each repetition estimates MaxSim: both sides have the root of the mean over them.
         let projected = if is_projected { width } else { 1 };
-        let scale = 1.0 / ((projected * repetitions) as f32).sqrt(); // CAST: small
+        let scale = 1.0 / ((projected * repetitions) as f32).sqrt(); // CAST: a factor, which may be rounded
         DocumentEncoder { spec, dtype, dim, rows: kernel.pack_right(&rows), kernel, sketch, scale }
     }
 }

@@ -9,7 +9,7 @@ use crate::{DIM_MAX, HeadSpace, Metric};
 /// What stands in a document's block of a bucket without tokens. A query's is zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum EmptyBuckets {
-    /// Zero.
+    /// Zeros stand in it.
     Zero,
     /// The token whose bucket differs in the fewest planes, the first of these, as in the paper.
     Nearest,
@@ -58,7 +58,7 @@ impl EncodingSpec {
     /// Most elements of an encoding: head space has one more.
     pub fn dim_max() -> u32 {
         let beyond = HeadSpace::of(Metric::InnerProduct, 0.0).dim(0);
-        (DIM_MAX - beyond) as u32 // CAST: small
+        (DIM_MAX - beyond) as u32 // CAST: `DIM_MAX` is below 2^32
     }
 
     /// Elements of all blocks together.

@@ -49,7 +49,7 @@ pub enum CalibrateError {
     Few {
         /// Queries given.
         found: usize,
-        /// The fewest.
+        /// Queries that the lowest recall takes.
         needed: usize,
     },
     /// The truth is not that of the queries: it has another number of them.
@@ -67,7 +67,7 @@ pub enum CalibrateError {
     TruthId {
         /// Number of the query.
         query: usize,
-        /// The id.
+        /// Id in the truth that the index lacks.
         id: u64,
     },
     /// The truth names a vector twice.
@@ -75,7 +75,7 @@ pub enum CalibrateError {
     TruthTwice {
         /// Number of the query.
         query: usize,
-        /// The id.
+        /// Id that stands twice.
         id: u64,
     },
     /// An exact search finds nearer vectors than the truth: it is of another base, metric, or other queries.

@@ -114,7 +114,7 @@ fn down(trials: &mut Trials<'_>, k: u32, path: &Path) -> Result<Vec<Measured>, C
 /// was.
 fn places(share: f64, fall: f64) -> usize {
     let places = -ln(share) / fall.max(f64::MIN_POSITIVE);
-    (places.ceil() as usize).clamp(1, PLACES_MAX) // CAST: saturates
+    (places.ceil() as usize).clamp(1, PLACES_MAX) // CAST: `as` saturates, and `clamp` bounds it
 }
 
 /// To what share the recall missed falls from one point to the next, below the start and above. Searches of many lists or for

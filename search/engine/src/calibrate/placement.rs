@@ -14,7 +14,7 @@ const VECTORS_BYTES_MAX: u64 = 256 << 20;
 const CODES_MAX: u64 = 4 << 20;
 /// Bytes of lists that a query may read.
 const LISTS_BYTES_MAX: u64 = 32 << 20;
-/// Bytes of what was found of the queries that are kept from one setting to the next at most.
+/// Most bytes of recordings of queries that are kept from one setting to the next.
 const RECORDINGS_BYTES_MAX: u64 = 512 << 20;
 /// What a thread needs: a list, a page, the candidates of a query.
 const THREAD_BYTES: u64 = 2 << 20;
@@ -33,7 +33,7 @@ pub struct CalibrateLimits {
 pub(super) struct Placement {
     pub(super) open: OpenOptions,
     pub(super) threads: usize,
-    /// Bytes of what was found of the queries that are kept from one setting to the next.
+    /// Bytes of recordings of queries that are kept from one setting to the next.
     pub(super) recordings_bytes: usize,
     /// Most lists that are tried: follows the index alone.
     pub(super) lists_max: u32,
@@ -44,7 +44,7 @@ pub(super) struct Placement {
 struct Sizes {
     entries: u64,
     lists: u64,
-    /// The lists.
+    /// The section of lists, in codes or exact vectors.
     codes: u64,
     /// The pages of vectors.
     vectors: u64,

@@ -76,7 +76,7 @@ impl Queries {
             }
             first += segment.count;
         }
-        let times = times as usize; // CAST: a few
+        let times = times as usize; // CAST: usize is 64 bits
         Ok(Queries { rows, count: own.len(), own: Some(own), times })
     }
 
@@ -145,7 +145,7 @@ impl Pages {
     /// Replaces `out` with some pages, each checked.
     pub(crate) fn read(&self, pages: Range<u64>, out: &mut Vec<u8>) -> Result<(), CalibrateError> {
         let page_bytes = self.layout.page_bytes();
-        out.resize((pages.end - pages.start) as usize * page_bytes, 0); // CAST: the caller has room for them
+        out.resize((pages.end - pages.start) as usize * page_bytes, 0); // CAST: usize is 64 bits
         self.file.read_into(BODY_AT + pages.start * page_bytes as u64, out)?;
         let damaged = pages.zip(out.chunks_exact(page_bytes));
         let damaged =
@@ -169,7 +169,7 @@ mod tests {
                     (0..times * count).map(|at| place(at, times, times * count, vectors)).collect();
                 assert!(places.is_sorted_by(|a, b| a < b), "{times} times {count} of {vectors}");
                 assert!(places.last().is_some_and(|&last| last < vectors));
-                let others = places.into_iter().step_by(times as usize); // CAST: a few
+                let others = places.into_iter().step_by(times as usize); // CAST: usize is 64 bits
                 assert!(others.eq((0..count).map(|at| place(at, 1, count, vectors))));
             }
         }

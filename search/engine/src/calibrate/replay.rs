@@ -347,7 +347,7 @@ impl<'a> Replayer<'a> {
         let Burst { locations, reads, pages, scores } = &mut self.burst;
         let room = asked.plan.verify.map_or(0, |verify| asked.plan.compared_max(&verify));
         while self.top_k.is_undecided() {
-            let room = room.saturating_sub(outcome.reranked as usize); // CAST: vectors in memory
+            let room = room.saturating_sub(outcome.reranked as usize); // CAST: usize is 64 bits
             locations.clear();
             reads.clear();
             scores.clear();

@@ -215,7 +215,7 @@ impl Walk {
                 picks.clear();
                 below(scores, self.limit(state, chunk.longest.get(tile)), &mut picks);
                 for &pick in &picks {
-                    let position = chunk.first.position() + start as u32 + pick; // CAST: a position
+                    let position = chunk.first.position() + start as u32 + pick; // CAST: a position of the segment, below 2^32
                     let location = Location::new(chunk.first.segment(), position);
                     let record = records[pick as usize];
                     let id = if self.by_id { record.id } else { location.bits() };

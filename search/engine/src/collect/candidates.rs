@@ -208,7 +208,6 @@ impl Candidates {
         self.distances.get(n).copied()
     }
 
-    /// The candidates kept.
     pub(crate) fn kept(&mut self) -> &mut [Candidate] {
         &mut self.kept
     }

@@ -38,7 +38,7 @@ impl Copies {
                 && sort_while(of_segment, u64::cmp, &mut || patience.go_on())
                 && dedup_while(of_segment, |key| *key >> 32, &mut || patience.go_on())
                 && patience.each_piece(of_segment, |piece| {
-                    distances.extend(piece.iter().map(|&key| f32::from_bits(key as u32))); // CAST: the lower half
+                    distances.extend(piece.iter().map(|&key| f32::from_bits(key as u32))); // CAST: the low 32 bits are the distance
                 })
         } else {
             of_segments.clear();

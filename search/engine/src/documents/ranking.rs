@@ -28,7 +28,7 @@ impl Ranking {
             for of in token.chunk_by(|a, b| a.id == b.id).filter_map(<[Neighbour]>::first) {
                 let gain = &mut self.gains[of.id as usize]; // CAST: a document of the index
                 if *gain == 0.0 {
-                    self.found.push(of.id as u32); // CAST: as above
+                    self.found.push(of.id as u32); // CAST: a document's number, a u32
                 }
                 // Never zero again, so that each is found once.
                 *gain += (of.distance - floor).max(f32::MIN_POSITIVE);

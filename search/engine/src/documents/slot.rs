@@ -136,12 +136,12 @@ impl DocumentSlot {
     fn choose(&mut self, task: &DocumentTask, tools: &mut Tools) {
         let Some(documents) = tools.index.documents() else { unreachable!("the index has documents") };
         let (offsets, layout) = (documents.offsets(), tools.index.shape_of(TOKENS).pages);
-        let matching = task.filter.as_ref().map_or(usize::MAX, |matches| matches.count() as usize); // CAST: documents
+        let matching = task.filter.as_ref().map_or(usize::MAX, |matches| matches.count() as usize); // CAST: usize is 64 bits
         let count = task.params.compared(&tools.index).min(matching);
         let found = task.found.iter().map(|answer| &answer.neighbours[..]);
         let (mut best, candidates) = match &task.filter {
             None => {
-                let all = 0..offsets.documents() as u32; // CAST: numbers of documents
+                let all = 0..offsets.documents() as u32; // CAST: an index has at most 2^32 - 1 documents
                 tools.ranking.best(offsets.documents(), found, count, all)
             }
             Some(matches) => {
@@ -219,7 +219,7 @@ impl DocumentSlot {
             let at = self.wanted[wanted];
             let number = self.pages[at].0;
             let key = PageKey::new(SEGMENT, number);
-            let from = key.after(read.first_page) as usize * page_bytes; // CAST: inside a read
+            let from = key.after(read.first_page) as usize * page_bytes; // CAST: usize is 64 bits
             let page = &bytes[from..from + page_bytes];
             if let Err((found, expected)) = layout.check_page(uuid, number, page) {
                 let reason = DamageReason::Hash { found: found.into(), expected: expected.into() };
@@ -300,7 +300,7 @@ impl DocumentSlot {
             }
             self.scores.push((MaxSim::total(&self.maxima), document));
             self.progress.work.documents += 1;
-            self.progress.work.reranked += (self.rows.len() / max_sim.row_bytes()) as u32; // CAST: tokens of a document
+            self.progress.work.reranked += (self.rows.len() / max_sim.row_bytes()) as u32; // CAST: a document has fewer than 2^32 tokens
         }
         Ok(())
     }

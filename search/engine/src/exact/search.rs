@@ -88,7 +88,7 @@ impl ExactSearch {
         let mut first_pieces = vec![0];
         for segment in index.segments() {
             let pieces = segment.vectors(VectorsOf::Main).layout.pages(segment.count).div_ceil(piece_pages);
-            first_pieces.push(first_pieces[first_pieces.len() - 1] + pieces as usize); // CAST: 64 bits
+            first_pieces.push(first_pieces[first_pieces.len() - 1] + pieces as usize); // CAST: usize is 64 bits
         }
         Ok(ExactSearch {
             index: Arc::clone(index),

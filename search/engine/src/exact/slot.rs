@@ -38,7 +38,7 @@ impl ExactSlot {
             let of_page = stored.layout.page_records() as u64; // CAST: widening
             let positions = first.number() * of_page..((first.number() + pages) * of_page).min(segment.count);
             for number in 0..job.search.queries() {
-                // CAST: positions
+                // CAST: positions, below 2^32
                 let records = positions.clone().map(|at| (at as u32, vectors.record(at as u32)));
                 self.compare(&job.search, number, first.segment(), tools, records);
             }

@@ -59,7 +59,7 @@ pub(super) fn assign(
             let mut bytes = vec![0; count as usize * rows.row_bytes()]; // CAST: a batch
             rows.read_rows(first, &mut bytes)?;
             found.hash = found.hash.wrapping_add(xxh3_64_with_seed(&bytes, first));
-            check_queries(index, &bytes).map_err(|error| error.after(first as usize))?; // CAST: 64 bits
+            check_queries(index, &bytes).map_err(|error| error.after(first as usize))?; // CAST: usize is 64 bits
             let mut numbers = first..;
             for some in bytes.chunks(TOGETHER * rows.row_bytes()) {
                 let vectors = some.chunks_exact(rows.row_bytes());
@@ -82,7 +82,7 @@ pub(super) fn assign(
         let running: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
         running.into_iter().map(|thread| thread.join().unwrap_or(Err(JoinError::Broken))).collect()
     });
-    let mut all = Assigned { places: Vec::with_capacity(rows.len() as usize), ..Assigned::default() }; // CAST: 64 bits
+    let mut all = Assigned { places: Vec::with_capacity(rows.len() as usize), ..Assigned::default() }; // CAST: usize is 64 bits
     for part in parts {
         let part = part?;
         all.places.extend_from_slice(&part.places);

@@ -165,7 +165,7 @@ impl Lists {
         }
         let (layout, page_bytes) = (stored.layout, stored.layout.page_bytes());
         let (first_page, last_page) = (layout.place(positions.start).0, layout.place(last).0);
-        let mut bytes = vec![0; (last_page - first_page + 1) as usize * page_bytes]; // CAST: pages of a list
+        let mut bytes = vec![0; (last_page - first_page + 1) as usize * page_bytes]; // CAST: usize is 64 bits
         let offset = BODY_AT + first_page * page_bytes as u64; // CAST: widening
         self.files[usize::from(at.segment)].read_into(offset, &mut bytes)?;
         self.read.fetch_add(1, Ordering::Relaxed);

@@ -82,7 +82,7 @@ impl Scale {
 
 /// The first `x - 1` behind a bucket.
 fn end_of(bucket: usize) -> f32 {
-    f32::from_bits((FIRST + 1 + bucket as u32) << SHIFT) // CAST: few buckets
+    f32::from_bits((FIRST + 1 + bucket as u32) << SHIFT) // CAST: at most `BUCKETS`, 320
 }
 
 #[cfg(test)]

@@ -34,9 +34,9 @@ impl RowDistances {
 
 /// The lists near a row of the sample, by buckets of distance.
 pub(super) struct RowBuckets {
-    /// Lists.
+    /// Lists of each bucket.
     counts: Vec<u16>,
-    /// Vectors of these.
+    /// Vectors of each bucket's lists.
     vectors: Vec<u64>,
     /// True neighbours in these.
     found: Vec<u32>,

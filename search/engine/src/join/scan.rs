@@ -197,7 +197,7 @@ impl<'a> Scanner<'a> {
     fn scan_all(&mut self, rows: &[u8], of_rows: &mut [Row], by_location: bool) -> Result<(), JoinError> {
         let left = self.lists.kernel.pack_left(rows);
         self.looking.clear();
-        self.looking.extend(0..of_rows.len() as u32); // CAST: rows of a group
+        self.looking.extend(0..of_rows.len() as u32); // CAST: rows of a group are numbered by u32
         for at in all_lists(self.index) {
             let found = self.list(at)?;
             let first = self.index.segments()[usize::from(at.segment)].directory.positions(at.list).start;

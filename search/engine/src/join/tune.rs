@@ -31,7 +31,7 @@ pub struct Tuned {
     pub(super) spend: Spend,
     /// Queries of the sample.
     pub queries: usize,
-    /// Their recall.
+    /// Mean recall of the sample under these settings.
     pub recall: f64,
     /// One standard error of that, as if one neighbour more had been missed: that none was says little of a small sample.
     pub error: f64,

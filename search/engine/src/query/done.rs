@@ -72,7 +72,7 @@ pub(super) fn answer(
 /// first. Keys are estimates and positions.
 fn documents_of(running: &Running, index: &Index, keys: &[Key]) -> Vec<Neighbour> {
     let Some(documents) = index.documents() else { unreachable!("tokens are those of documents") };
-    let of = |key: &Key| (documents.of_positions()[key.id as usize], *key); // CAST: a position
+    let of = |key: &Key| (documents.of_positions()[key.id as usize], *key); // CAST: usize is 64 bits
     let mut found: Vec<(u32, Key)> = keys.iter().map(of).collect();
     found.sort_unstable();
     // Scores are estimates, times and plus a constant of the query that takes its length to find.

@@ -140,7 +140,7 @@ impl Fetching {
         for locations in self.locations[read.first..read.end].chunk_by(same_page) {
             let key = PageKey::of(locations[0], &layout);
             let (segment, part) = (key.segment(), DamagedPart::page(query.compare_by, key.number()));
-            let at = key.after(read.first_page) as usize * page_bytes; // CAST: inside a read
+            let at = key.after(read.first_page) as usize * page_bytes; // CAST: usize is 64 bits
             let page = &bytes[at..at + page_bytes];
             let checked = layout.check_page(query.vectors(segment).uuid, key.number(), page);
             if let Err((found, expected)) = checked {

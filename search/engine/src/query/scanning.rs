@@ -115,8 +115,8 @@ fn scan_resident(probed: &mut Probed, step: &mut Step<'_>) {
 fn scan_read(read: ListRead, bytes: &[u8], probed: &mut Probed, step: &mut Step<'_>) {
     for at in read.first..read.end {
         let place = probed.places[at];
-        let from = (place.offset - read.extent.offset) as usize; // CAST: inside a read
-        let bytes = &bytes[from..from + place.bytes as usize]; // CAST: inside a read
+        let from = (place.offset - read.extent.offset) as usize; // CAST: usize is 64 bits
+        let bytes = &bytes[from..from + place.bytes as usize]; // CAST: usize is 64 bits
         let (running, query) = (step.running, step.query);
         let (scan, sink) = step.scan();
         match scan.scan_read(&query, ReadList { place: &place, bytes }, sink, &mut || running.job.end()) {

@@ -145,7 +145,7 @@ impl Scan for CodedScan {
         let Sink { found, progress, stop, is_beside } = sink;
         let skips = !progress.near.is_counted() && (query.accept.skips() || progress.is_sparse);
         let codes_bytes = codes_bytes(query.index);
-        let vector_bytes = codes_bytes.div_ceil(query.index.vectors().max(1) as usize); // CAST: in memory
+        let vector_bytes = codes_bytes.div_ceil(query.index.vectors().max(1) as usize); // CAST: usize is 64 bits
         let piece_max = (PIECE_BYTES / vector_bytes.max(1)).max(1) as u32; // CAST: at most `PIECE_BYTES`
         // Vectors since `end` was asked.
         let mut scanned = piece_max;
@@ -153,7 +153,7 @@ impl Scan for CodedScan {
         for (at, place) in places.iter().enumerate() {
             if !is_beside {
                 found.begin_list(at as u32); // CAST: lists are numbered by u32
-                progress.near.begin_list(at as u32); // CAST: as above
+                progress.near.begin_list(at as u32); // CAST: lists are numbered by u32
             }
             let heads = HeadDistances { first: places[0].distance, next: place.distance };
             let front = || if progress.near.is_counted() { progress.near.front() } else { found.front() };
@@ -188,14 +188,14 @@ impl Scan for CodedScan {
                     }
                     scanned = 0;
                 }
-                let count = (rest.len() as u32).min(piece_max - scanned); // CAST: positions
+                let count = (rest.len() as u32).min(piece_max - scanned); // CAST: a range of u32 positions
                 let range = codes.range(rest.start..rest.start + count);
                 let lane = (rest.start - range.first) as usize;
                 let lanes = lane..lane + count as usize;
                 let CodeRange { first, rows, factors } = range;
                 let blocks = Blocks { rows, factors };
                 let list = ListBlocks { segment, blocks, head_distance: place.distance };
-                let location = |lane: usize| Location::new(place.segment, first + lane as u32); // CAST: a position
+                let location = |lane: usize| Location::new(place.segment, first + lane as u32); // CAST: a position of the segment, below 2^32
                 self.scan(query, list, lanes, location, found, &mut progress.near);
                 progress.scanned(place.key(), count.into());
                 rest.start += count;
@@ -251,7 +251,7 @@ impl Scan for CodedScan {
         let start = segment.directory.first_position(place.list);
         let location = |lane: usize| {
             let position = match lane.checked_sub(place.primaries as usize) {
-                None => start + lane as u32, // CAST: a position
+                None => start + lane as u32, // CAST: a position of the segment, below 2^32
                 Some(replica) => view.position(replica),
             };
             Location::new(place.segment, position)
@@ -266,7 +266,7 @@ impl Scan for CodedScan {
             match matches {
                 None => true,
                 Some(matches) if lanes.end <= place.primaries as usize => {
-                    matches.mask(start + lanes.start as u32) & lane_mask(lanes.len()) != 0 // CAST: a position
+                    matches.mask(start + lanes.start as u32) & lane_mask(lanes.len()) != 0 // CAST: a position of the segment, below 2^32
                 }
                 Some(matches) => lanes.into_iter().any(|lane| matches.contains(location(lane).position())),
             }

@@ -85,7 +85,7 @@ impl Scan for FullScan {
         let start = segment.directory.first_position(place.list);
         let is_accepted = |entry: usize| {
             let position = || match entry.checked_sub(place.primaries as usize) {
-                None => start + entry as u32, // CAST: a position
+                None => start + entry as u32, // CAST: a position of the segment, below 2^32
                 Some(replica) => view.position(replica),
             };
             query.accept.is_all() || query.accept.has(Location::new(place.segment, position()))

@@ -89,7 +89,7 @@ impl MaskedScan {
         matches: &SegmentMatches,
     ) -> Option<u64> {
         let vectors = list.positions.len();
-        let matching = accepted as usize; // CAST: those of a list
+        let matching = accepted as usize; // CAST: usize is 64 bits
         let is_less = |blocks: usize| masked_takes_less(MaskedCost { blocks, matching, vectors });
         // Matches that lie together as closely as they can.
         if !is_less(matching.div_ceil(BLOCK_VECTORS)) {

@@ -28,15 +28,15 @@ pub enum ScoreError {
     /// An item was given with two scores. Leave one out.
     #[error("item {id} is given twice among those that are scored already")]
     KnownTwice {
-        /// The item.
+        /// Id of the item that stands twice.
         id: u64,
     },
     /// A score that cannot be compared.
     #[error("the score of item {id} is {score}, expected a finite number")]
     NotFinite {
-        /// The item.
+        /// Id of the item that the score is of.
         id: u64,
-        /// Its score.
+        /// NaN or an infinity, as the scorer gave it.
         score: f32,
     },
     /// The scorer gave another number of scores than it was given items.
@@ -71,7 +71,7 @@ pub enum ScoreError {
 /// [`ScoredParams::known`](crate::ScoredParams::known) of the next search, they are not made again.
 #[derive(Debug)]
 pub struct ScoreFailure {
-    /// Why.
+    /// What ended the search.
     pub error: ScoreError,
     /// What was scored before, what was known among it; of a batch with a wrong score nothing.
     pub scored: Vec<ScoredItem>,

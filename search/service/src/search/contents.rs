@@ -47,7 +47,6 @@ pub(super) struct Contents {
     pub(super) field: &'static str,
     /// Numbers of attributes.
     numbers: Vec<usize>,
-    /// The attributes.
     pub(super) attributes: Vec<Attribute>,
     /// The server's limit for a message.
     bytes_max: usize,

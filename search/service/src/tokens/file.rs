@@ -24,7 +24,7 @@ pub enum TokensError {
         path = path.display()
     )]
     Line {
-        /// The file.
+        /// File of tokens.
         path: PathBuf,
         /// Number of the line, from 1.
         line: usize,
@@ -34,12 +34,11 @@ pub enum TokensError {
     /// Nobody could use the server.
     #[error("{path}: no tokens in it", path = path.display())]
     Empty {
-        /// The file.
+        /// File of tokens.
         path: PathBuf,
     },
 }
 
-/// A token.
 pub(super) struct Token {
     pub(super) scope: Scope,
     pub(super) secret: Vec<u8>,
@@ -60,7 +59,6 @@ impl Entries {
         self.tokens.is_empty() && self.certificates.is_empty()
     }
 
-    /// Reads a file.
     pub(super) fn read(path: &Path) -> Result<Entries, TokensError> {
         let text = fs_err::read_to_string(path)?;
         let mut entries = Entries::default();

@@ -123,7 +123,6 @@ impl<'a> Compiler<'a> {
         Ok(parts)
     }
 
-    /// The filters.
     pub(in crate::commands) fn asked(&self) -> &Asked {
         &self.asked
     }

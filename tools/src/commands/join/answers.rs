@@ -46,7 +46,6 @@ pub(super) struct Cut<'a> {
     pub(super) k: usize,
 }
 
-/// The files.
 pub(super) struct Answers {
     files: Vec<Part>,
     file_rows: u64,

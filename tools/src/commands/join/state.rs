@@ -113,7 +113,6 @@ impl State {
     }
 }
 
-/// The folder.
 pub(super) struct StateFolder {
     dir: PathBuf,
 }

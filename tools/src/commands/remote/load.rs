@@ -42,7 +42,6 @@ pub(super) struct Outcome {
     /// Share of the calls, or of a stream's queries, that the server refused.
     pub(super) refused_share: f64,
     pub(super) elapsed: Duration,
-    /// The first refusal.
     pub(super) first_refusal: Option<Status>,
 }
 

@@ -194,7 +194,6 @@ impl Remote {
         Ok(Remote { address: address.to_owned(), about, summary, dtype, metric })
     }
 
-    /// Its attributes.
     pub(super) fn schema(&self) -> anyhow::Result<Schema> {
         let attribute = |of: &v1::AttributeSummary| {
             let kind = attributes::kind(of.r#type()).with_context(|| {
