@@ -17,7 +17,7 @@ use crate::vector_shape::VectorShape;
 /// One way to lay an index out.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Choice {
-    /// What lists hold.
+    /// Code of the lists, or exact vectors.
     pub code: CodeSpec,
     /// Where codes are while searching.
     pub codes: Tier,
@@ -44,9 +44,9 @@ struct Layout {
 /// Requests of one query.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct QueryCost {
-    /// Requests after merging.
+    /// Reads of a query, after neighbouring pages are merged.
     pub reads: f64,
-    /// Bytes requested.
+    /// Bytes that a query reads.
     pub bytes: f64,
 }
 

@@ -65,7 +65,7 @@ pub struct BuildConfig {
     pub max_replicas: u32,
     /// What a list's head is.
     pub heads: HeadKind,
-    /// What lists hold.
+    /// Code of the lists, or exact vectors.
     pub code: CodeSpec,
     /// Codebooks of residuals that a product code takes instead of training its own.
     pub codebooks: Option<Arc<Codebooks>>,

@@ -15,7 +15,7 @@ pub enum BuildError {
     Parameter {
         /// Name of the parameter, as on the command line.
         parameter: &'static str,
-        /// The value given.
+        /// Value given for the parameter.
         found: String,
         /// What it may be.
         expected: String,
@@ -30,7 +30,7 @@ pub enum BuildError {
     Memory {
         /// Bytes the plan asks for, the least that will do.
         needed: u64,
-        /// Bytes allowed.
+        /// Bytes that `--memory` allows.
         allowed: u64,
         /// Whether fewer lists would fit.
         fewer_lists_fit: bool,
@@ -43,7 +43,7 @@ pub enum BuildError {
         path: PathBuf,
         /// Bytes the plan asks for.
         needed: u64,
-        /// Bytes free.
+        /// Bytes free on the folder's file system.
         free: u64,
     },
     /// A vector holds a value that has no distance.
@@ -104,7 +104,7 @@ pub enum BuildError {
     Resume {
         /// File of the checkpoint.
         path: PathBuf,
-        /// What differs.
+        /// Name of what differs: a parameter, the input or the kernels.
         parameter: &'static str,
         /// Value in the checkpoint.
         found: String,

@@ -20,7 +20,7 @@ pub struct Plan {
     pub lists: u64,
     /// Coarse parts the input is sorted into.
     pub parts: u64,
-    /// What lists hold.
+    /// Code of the lists, or exact vectors.
     pub code: CodeSpec,
     /// Where codes are while searching.
     pub codes: Tier,

@@ -12,7 +12,7 @@ use crate::query_sample::held_back_rows;
 pub struct PlannedAttribute {
     /// Name of the attribute in the schema.
     pub name: String,
-    /// What it holds.
+    /// Type of its values.
     pub kind: AttributeType,
     /// Whether all of it is kept in memory while searching.
     pub resident: bool,

@@ -7,7 +7,7 @@ use crate::Input;
 /// Vectors to be indexed.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct VectorShape {
-    /// How many.
+    /// Number of vectors.
     pub vectors: u64,
     /// Elements of each.
     pub dim: usize,

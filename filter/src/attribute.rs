@@ -41,7 +41,7 @@ impl AttributeType {
 pub struct Attribute {
     /// What filters call it.
     pub name: String,
-    /// What it holds.
+    /// Type of its values.
     pub kind: AttributeType,
 }
 

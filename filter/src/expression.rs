@@ -18,7 +18,7 @@ pub enum Filter {
         name: String,
         /// How the row's value stands to the one given.
         comparison: Comparison,
-        /// The right side.
+        /// Value that the row's is compared with.
         value: Value,
     },
     /// Rows whose value is (or is not) one of several. Never null.

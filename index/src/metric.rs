@@ -22,7 +22,7 @@ named! { Metric, "metric", L2 => "l2", InnerProduct => "ip", Cosine => "cosine" 
     least = if *metric == Metric::InnerProduct { "" } else { " of 0 or more" }
 )]
 pub struct RadiusError {
-    /// The value given.
+    /// Radius that was given.
     pub found: f32,
     /// Whose distances it was given for.
     pub metric: Metric,

@@ -74,7 +74,7 @@ pub enum SourceError {
         first: u64,
         /// One past the last row asked for.
         end: u64,
-        /// Rows there are.
+        /// Rows of the source.
         len: u64,
     },
     /// A value has no place in the type that rows are wanted in. Scale the values, or take another type.
@@ -86,9 +86,9 @@ pub enum SourceError {
         row: u64,
         /// The element in the row.
         element: usize,
-        /// The value there.
+        /// Value of the element.
         value: f32,
-        /// The type wanted.
+        /// Element type that the value does not fit.
         dtype: DType,
     },
     /// The file shrank or the device failed since it was opened.
@@ -100,7 +100,7 @@ pub enum SourceError {
         offset: u64,
         /// Bytes asked for.
         bytes: usize,
-        /// The system's answer.
+        /// What the system answered to the read.
         source: io::Error,
     },
 }

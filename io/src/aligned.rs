@@ -27,7 +27,7 @@ pub struct AlignedBuf {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("no memory for a buffer of {bytes} bytes")]
 pub struct BufferError {
-    /// Bytes asked for.
+    /// Bytes of the buffer that was asked for.
     pub bytes: usize,
 }
 

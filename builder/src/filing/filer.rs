@@ -234,7 +234,7 @@ impl<'a> Filer<'a> {
 pub struct NearestHeads<'a> {
     /// Numbers of the heads, nearest first.
     pub heads: &'a [u32],
-    /// Their squared distances.
+    /// Squared distances to the heads, in the same order.
     pub distances: &'a [f32],
     rows: Rows<'a>,
     pair: &'a PairKernel,

@@ -46,7 +46,7 @@ pub enum AttributeFileError {
     Schema {
         /// File of the schema.
         path: PathBuf,
-        /// What is wrong.
+        /// Which part of the JSON is no schema.
         problem: SchemaProblem,
     },
     /// A field of the header of a matrix is out of range.
@@ -56,11 +56,11 @@ pub enum AttributeFileError {
         path: PathBuf,
         /// Name of the field in the format's description.
         field: &'static str,
-        /// Where it lies.
+        /// Byte of the field in the file.
         offset: u64,
         /// What would be accepted.
         expected: String,
-        /// What is there.
+        /// Its value in the file.
         found: String,
     },
     /// The file is longer or shorter than its header says.
@@ -80,7 +80,7 @@ pub enum AttributeFileError {
         path: PathBuf,
         /// Rows of the file.
         found: u64,
-        /// Vectors.
+        /// Vectors of the input.
         expected: u64,
     },
     /// The schema gives a column a type that its values are not of.
@@ -189,7 +189,7 @@ pub enum RowProblem {
     UnknownId {
         /// Id that no vector has.
         id: u64,
-        /// Vectors.
+        /// Vectors of the input.
         rows: u64,
     },
     /// The id stands after that of a later vector, or twice.
@@ -217,9 +217,9 @@ pub enum RowProblem {
     Conflict {
         /// Attribute whose values differ in type.
         name: String,
-        /// What is here.
+        /// Kind of value in this row.
         found: &'static str,
-        /// What was before.
+        /// Kind of value in an earlier row.
         first: &'static str,
         /// The first line with that.
         line: u64,
@@ -229,7 +229,7 @@ pub enum RowProblem {
     Unusable {
         /// Attribute that the value is for.
         name: String,
-        /// What is here.
+        /// Kind of value in this row.
         found: &'static str,
     },
     /// A text is too long.
@@ -247,7 +247,7 @@ pub enum RowProblem {
     Tags {
         /// Attribute that the tags are for.
         name: String,
-        /// How many.
+        /// Tags of the row.
         tags: usize,
     },
     /// A tag is neither text nor a whole number.
@@ -255,7 +255,7 @@ pub enum RowProblem {
     Tag {
         /// Attribute that the tags are for.
         name: String,
-        /// What is there.
+        /// Kind of value among the tags.
         found: &'static str,
     },
     /// A number is NaN or infinite.
@@ -281,7 +281,7 @@ pub enum RowProblem {
         name: String,
         /// Count of `unit` since 1970.
         value: i64,
-        /// What it counts.
+        /// Unit of the count, such as seconds.
         unit: String,
     },
     /// A text of an npy file is no Unicode.

@@ -51,7 +51,7 @@ pub struct Entry {
 pub enum Role {
     /// The vectors to index.
     Base,
-    /// The queries.
+    /// Vectors to search for.
     Queries,
     /// Exact neighbours: ids, then distances.
     Truth,

@@ -24,9 +24,9 @@ named! { AnchorChoice, "anchor choice", Random => "random", Pivoted => "pivoted"
 /// Which anchor items are chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AnchorParams {
-    /// How many.
+    /// Anchor items to choose.
     pub count: usize,
-    /// How.
+    /// How they are chosen.
     pub choice: AnchorChoice,
     /// What random ones are chosen by.
     pub seed: u64,

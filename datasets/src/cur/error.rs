@@ -92,7 +92,7 @@ pub enum CurError {
     /// Not a ridge.
     #[error("ridge is {found}, expected a finite number of 0 or more")]
     Ridge {
-        /// The value given.
+        /// Ridge given.
         found: f64,
     },
     /// Not a number of singular values.

@@ -29,7 +29,7 @@ pub enum FileError {
         path: PathBuf,
         /// Kind of file that its first bytes are of.
         found: String,
-        /// What to do.
+        /// How to rename, convert or unpack it.
         advice: &'static str,
     },
     /// The first bytes are those of another kind of file than the name says.
@@ -41,13 +41,13 @@ pub enum FileError {
         format: Format,
         /// Kind of file that its first bytes are of.
         found: String,
-        /// What to do.
+        /// How to rename, convert or unpack it.
         advice: &'static str,
     },
     /// The format holds something else than what was asked for.
     #[error("{path}: {format} cannot hold {wanted}, choose {instead}", path = path.display())]
     Kind {
-        /// File that the format was chosen for by its extension.
+        /// File in a format that cannot hold it.
         path: PathBuf,
         /// Format of the file.
         format: Format,
@@ -63,11 +63,11 @@ pub enum FileError {
         path: PathBuf,
         /// Name of the field in the format's description.
         field: &'static str,
-        /// Where it lies.
+        /// Byte of the field in the file.
         offset: u64,
         /// What would be accepted.
         expected: String,
-        /// What is there.
+        /// Its value in the file.
         found: String,
     },
     /// The file is shorter (truncated) or longer (damaged, or of another format) than its header says.
@@ -81,7 +81,7 @@ pub enum FileError {
     Size {
         /// File that is longer or shorter than its header says.
         path: PathBuf,
-        /// Rows promised.
+        /// Rows by the header.
         rows: u64,
         /// Bytes of each row in the file.
         row_bytes: u64,
@@ -118,7 +118,7 @@ pub enum FileError {
         row: u64,
         /// Where the id is written.
         offset: u64,
-        /// The value there.
+        /// The id as it is written.
         found: i128,
     },
     /// An id follows -1, which stands after the last neighbour of a query.
@@ -133,7 +133,7 @@ pub enum FileError {
         row: u64,
         /// Where the id is written.
         offset: u64,
-        /// The value there.
+        /// The id as it is written.
         found: i128,
     },
     /// Rows given to a writer are not a whole number of rows.
@@ -141,7 +141,7 @@ pub enum FileError {
     PartialRow {
         /// File being written.
         path: PathBuf,
-        /// Bytes given.
+        /// Bytes given to the writer.
         bytes: usize,
         /// Bytes of one row.
         row_bytes: usize,
@@ -197,7 +197,7 @@ pub enum FileError {
         offset: u64,
         /// Bytes asked for.
         bytes: usize,
-        /// The system's answer.
+        /// What the system answered to the read.
         source: io::Error,
     },
     /// Opening, creating, writing or renaming failed. The cause names the file.

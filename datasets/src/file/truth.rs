@@ -46,7 +46,7 @@ pub enum TruthError {
     Id {
         /// Query that names it, from 0.
         query: usize,
-        /// The row named.
+        /// Row that the truth names.
         id: u64,
         /// Rows of the base.
         rows: u64,
@@ -56,7 +56,7 @@ pub enum TruthError {
     NoId {
         /// Query that names it, from 0.
         query: usize,
-        /// The row named.
+        /// Row that the truth names.
         row: u64,
         /// Rows that have ids.
         rows: usize,
@@ -82,7 +82,7 @@ pub enum TruthError {
     /// The truth is that of another number of queries.
     #[error("truth of {found} queries, expected {expected}: compute the truth of these queries")]
     Queries {
-        /// Queries there are.
+        /// Queries of the search.
         expected: u64,
         /// Queries of the truth.
         found: u64,

@@ -93,7 +93,7 @@ pub enum GenerateError {
     Threads {
         /// Threads asked for.
         threads: usize,
-        /// The system's answer.
+        /// Why the pool of threads could not start.
         source: rayon::ThreadPoolBuildError,
     },
     /// A file could not be written.

@@ -12,7 +12,7 @@ pub enum GetError {
     /// The mirror's address is not one: give scheme, host and path only.
     #[error("url base '{found}': expected http(s)://host/path without query or fragment")]
     UrlBase {
-        /// What was given.
+        /// Address that the caller gave.
         found: String,
     },
     /// The file system is too full: free some space or choose another folder.
@@ -22,7 +22,7 @@ pub enum GetError {
     NoSpace {
         /// Folder that the file was to be fetched into.
         path: PathBuf,
-        /// Bytes to come.
+        /// Bytes still to fetch.
         needed_bytes: u64,
         /// Bytes free on its file system.
         free_bytes: u64,
@@ -50,7 +50,7 @@ pub enum GetError {
     OtherSource {
         /// Partial file that came from elsewhere.
         path: PathBuf,
-        /// Bytes in it.
+        /// Bytes fetched so far.
         have: u64,
         /// The address asked now.
         expected: String,
@@ -120,7 +120,7 @@ pub enum GetError {
     Stopped {
         /// Partial file, from which the same command goes on.
         path: PathBuf,
-        /// Bytes in it.
+        /// Bytes fetched so far.
         have: u64,
         /// Bytes of the finished file.
         total: u64,

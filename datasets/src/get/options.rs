@@ -47,7 +47,7 @@ pub enum Step<'a> {
     Present(&'a Path),
     /// A file is begun, or continued if `have` is not 0.
     Begin {
-        /// The address asked.
+        /// Address that was asked.
         url: &'a str,
         /// Bytes already there.
         have: u64,
@@ -63,7 +63,7 @@ pub enum Step<'a> {
     },
     /// A try failed; the next follows after `wait`.
     Retry {
-        /// The address asked.
+        /// Address that was asked.
         url: &'a str,
         /// What failed.
         cause: &'a str,
@@ -72,7 +72,7 @@ pub enum Step<'a> {
     },
     /// The bytes there cannot be continued: the file is fetched from its start.
     Restart {
-        /// The address asked.
+        /// Address that was asked.
         url: &'a str,
         /// Why the server's bytes cannot be continued from here.
         cause: &'a str,

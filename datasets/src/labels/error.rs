@@ -6,7 +6,7 @@ use crate::watch::Stopped;
 
 /// Most vectors of a base that gets tags, since tags hold row numbers of 32 bits.
 pub const LABEL_ROWS_MAX: u64 = 1 << 32;
-/// Most tags.
+/// Most tags that may be asked for.
 pub const LABELS_MAX: usize = 1 << 24;
 
 /// Why vectors could not be given tags.
@@ -43,7 +43,7 @@ pub enum LabelError {
     Threads {
         /// Threads asked for.
         threads: usize,
-        /// The system's answer.
+        /// Why the pool of threads could not start.
         source: rayon::ThreadPoolBuildError,
     },
     /// Rows could not be read.

@@ -22,7 +22,7 @@ pub enum ComputeTruthError {
     /// `k` is zero or over [`K_MAX`].
     #[error("k = {k}, expected 1..={K_MAX}")]
     K {
-        /// The value given.
+        /// Neighbours asked for.
         k: usize,
     },
     /// A radius that no distance can be compared with.
@@ -52,7 +52,7 @@ pub enum ComputeTruthError {
     Offsets {
         /// Vectors that the documents cover.
         covered: u64,
-        /// Vectors there are.
+        /// Vectors of the base.
         rows: u64,
     },
     /// Row numbers of truth have 32 bits.
@@ -66,11 +66,11 @@ pub enum ComputeTruthError {
         "filters of {filters} queries over {filtered_rows} rows, there are {queries} queries and a base of {rows} rows"
     )]
     Filters {
-        /// Filters there are.
+        /// Filters in the file.
         filters: usize,
         /// Rows they choose from.
         filtered_rows: u64,
-        /// Queries.
+        /// Queries of the call.
         queries: u64,
         /// Rows of the base.
         rows: u64,
@@ -83,7 +83,7 @@ pub enum ComputeTruthError {
     Memory {
         /// Queries of the call.
         queries: u64,
-        /// Neighbours of each.
+        /// Neighbours of each query.
         k: usize,
     },
     /// The threads could not be started.
@@ -91,7 +91,7 @@ pub enum ComputeTruthError {
     Threads {
         /// Threads asked for.
         threads: usize,
-        /// The system's answer.
+        /// Why the pool of threads could not start.
         source: rayon::ThreadPoolBuildError,
     },
     /// A row cannot be compared with others, or cannot be read.

@@ -31,7 +31,7 @@ pub enum JsonProblem {
     Expected {
         /// What could stand here.
         expected: &'static str,
-        /// What does.
+        /// What stands in its place.
         found: &'static str,
     },
     /// An object or array says nothing.

@@ -30,7 +30,7 @@ pub struct JsonError {
     pub line: usize,
     /// The byte in the line, from 1 on.
     pub column: usize,
-    /// What is wrong.
+    /// What the parser could not take, in words.
     pub problem: String,
 }
 

@@ -11,7 +11,7 @@ const SHOWN: usize = 50;
 pub struct ParseError {
     /// The byte at which it goes wrong.
     pub offset: usize,
-    /// What is wrong.
+    /// What the parser could not take.
     pub problem: Problem,
     /// The text around the place, in one line.
     around: String,
@@ -28,7 +28,7 @@ pub enum Problem {
     Expected {
         /// What could stand here.
         expected: &'static str,
-        /// What does.
+        /// What stands in its place.
         found: String,
     },
     /// A text does not end.

@@ -50,13 +50,13 @@ pub enum DocumentOffsetsError {
     Rows {
         /// The last offset.
         found: u64,
-        /// Rows there are.
+        /// Rows of the input.
         rows: u64,
     },
     /// Row numbers have 32 bits.
     #[error("documents of {rows} vectors in all, expected at most 4294967295")]
     TooMany {
-        /// Rows there are.
+        /// Rows of the input.
         rows: u64,
     },
 }

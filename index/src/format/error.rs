@@ -82,7 +82,7 @@ pub enum OpenError {
     MissingSection {
         /// Manifest that lacks the section.
         path: PathBuf,
-        /// The section's kind.
+        /// Kind of the missing section.
         kind: &'static str,
     },
     /// A file that the manifest lists, or the manifest that CURRENT names, is gone.
@@ -98,7 +98,7 @@ pub enum OpenError {
         path: PathBuf,
         /// Bytes found.
         found: u64,
-        /// Bytes published.
+        /// Length in bytes that the manifest states.
         expected: u64,
     },
     /// Bytes differ from those written.
@@ -110,7 +110,7 @@ pub enum OpenError {
         what: String,
         /// Hash of the bytes found.
         found: String,
-        /// Hash recorded.
+        /// Hash that was written.
         expected: String,
     },
     /// A field is out of its range or contradicts another.
@@ -140,7 +140,7 @@ pub enum OpenError {
     Read {
         /// File that was being read.
         path: PathBuf,
-        /// The system's answer.
+        /// What the system answered to the read.
         source: io::Error,
     },
 }

@@ -34,7 +34,7 @@ pub enum HeadsError {
     /// The bytes are not a whole number of rows.
     #[error("{found} bytes of heads, expected a multiple of {row_bytes}")]
     Length {
-        /// Bytes given.
+        /// Bytes of the rows given.
         found: usize,
         /// Bytes of one head.
         row_bytes: usize,

@@ -40,7 +40,7 @@ pub enum GraphError {
     /// Shorter or longer than its own counts say.
     #[error("head graph: {found} bytes, expected {expected}")]
     Length {
-        /// Bytes given.
+        /// Bytes of the section.
         found: u64,
         /// Bytes the counts ask for.
         expected: u64,
@@ -58,7 +58,7 @@ pub enum GraphError {
     Field {
         /// Name of the field.
         field: &'static str,
-        /// Where it begins.
+        /// Byte of the section at which it stands.
         offset: u64,
         /// The value in the file.
         found: u64,

@@ -14,7 +14,7 @@ use crate::{DIM_MAX, DType, HeadSpace, Metric};
 pub struct VectorsShape {
     /// How they are compared.
     pub metric: Metric,
-    /// Element type.
+    /// Element type of the vectors.
     pub dtype: DType,
     /// Elements of each.
     pub dim: usize,

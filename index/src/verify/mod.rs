@@ -40,7 +40,7 @@ pub struct VerifyReport {
     pub deep: bool,
     /// Section files.
     pub files: usize,
-    /// Their bytes.
+    /// Bytes of the files read.
     pub bytes: u64,
     /// Vectors in the index.
     pub vectors: u64,

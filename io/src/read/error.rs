@@ -101,7 +101,7 @@ pub enum ReaderError {
     Depth {
         /// What was asked for.
         depth: usize,
-        /// The largest possible.
+        /// Largest depth that may be asked for.
         max: usize,
     },
 }

@@ -58,7 +58,7 @@ pub struct ClientConfig {
     pub address: String,
     /// TLS, where the server asks for it.
     pub tls: Option<ClientTls>,
-    /// An API token.
+    /// Token of the `authorization` header, if the server wants one.
     pub token: Option<String>,
     /// When calls are made again.
     pub retry: RetryPolicy,

@@ -31,7 +31,7 @@ pub struct Work {
     pub pages: u32,
     /// Groups of reads that waited for the group before, repeated reads included.
     pub rounds: u32,
-    /// Bytes requested.
+    /// Bytes that reads asked for.
     pub read_bytes: u64,
     /// Vectors compared or estimated from their codes, copies counted each time.
     pub vectors_scanned: u64,

@@ -16,7 +16,7 @@ pub enum EngineError {
     Config {
         /// Name of the setting that is out of range.
         field: &'static str,
-        /// The value given.
+        /// Value given for the setting.
         found: usize,
         /// The largest value accepted.
         max: usize,
@@ -79,7 +79,7 @@ pub enum SearchError {
     Offsets {
         /// Vectors that the documents cover.
         covered: u64,
-        /// Vectors given.
+        /// Vectors of the query documents given.
         rows: usize,
     },
     /// A search within a radius is one query.

@@ -10,7 +10,7 @@ pub struct RecallEstimate {
     pub recall: f64,
     /// The interval that holds the mean of all such queries with a confidence of 95 %.
     pub low: f64,
-    /// Its upper end.
+    /// Upper end of the interval.
     pub high: f64,
     /// Queries measured.
     pub queries: usize,

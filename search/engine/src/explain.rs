@@ -172,7 +172,7 @@ impl fmt::Display for Stop {
 /// A vector compared exactly. Distances are as answers show them.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ExplainedVector {
-    /// Where it lies.
+    /// Segment and position of the vector.
     pub location: Location,
     /// Burst of comparisons that it belongs to, from 1.
     pub burst: u32,
@@ -198,11 +198,11 @@ pub struct Exact {
 /// Reads that are asked for together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Round {
-    /// What is read.
+    /// Lists or pages that the round reads.
     pub part: ReadPart,
     /// Requests to the disk.
     pub reads: u32,
-    /// Bytes requested.
+    /// Bytes that the round asked for.
     pub bytes: u64,
 }
 

@@ -26,7 +26,7 @@ impl FilterPlan {
 /// How a query among the vectors that match a filter was answered.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Filtered {
-    /// Vectors that match.
+    /// Vectors of the index that match.
     pub matches: u64,
     /// How they were searched.
     pub plan: FilterPlan,

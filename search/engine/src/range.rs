@@ -45,7 +45,7 @@ pub struct RangePart(Answer);
 /// What a search took, and what its answer misses.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct RangeSummary {
-    /// Vectors handed out.
+    /// Vectors of all parts so far.
     pub results: u64,
     /// Parts of the search.
     pub parts: u32,

@@ -55,11 +55,11 @@ pub enum UnionError {
         number: usize,
         /// Elements of its vectors.
         found_dim: usize,
-        /// Type of these.
+        /// Element type of that index.
         found: DType,
         /// Elements of the first one's vectors.
         expected_dim: usize,
-        /// Type of these.
+        /// Element type of the first index.
         expected: DType,
     },
     /// A column is not in all of them. Leave out the queries of the column.

@@ -33,7 +33,7 @@ pub enum QueryError {
         query: usize,
         /// Number of the element.
         element: usize,
-        /// The value there.
+        /// Value of the element.
         value: f32,
         /// Element type of the index.
         dtype: DType,

@@ -29,7 +29,7 @@ pub enum TlsError {
         path = path.display()
     )]
     EncryptedKey {
-        /// The key's file.
+        /// File of the private key.
         path: PathBuf,
     },
     /// A key of a kind or a curve that is not supported.
@@ -38,7 +38,7 @@ pub enum TlsError {
         path = path.display()
     )]
     UnsupportedKey {
-        /// The key's file.
+        /// File of the private key.
         path: PathBuf,
         /// What it is, as far as its identifiers tell.
         kind: &'static str,
@@ -52,7 +52,7 @@ pub enum TlsError {
         path = path.display()
     )]
     ChainOrder {
-        /// The certificates' file.
+        /// File of the certificate chain.
         path: PathBuf,
         /// Where the right certificate is, from 1.
         at: usize,
@@ -64,19 +64,19 @@ pub enum TlsError {
     KeyMismatch {
         /// File of the key that matches none.
         key: PathBuf,
-        /// The certificates' file.
+        /// File of the certificate chain.
         certificate: PathBuf,
     },
     /// The certificate is of the first version of X.509, which has no room for names.
     #[error("{path}: the certificate is of X.509 version 1; expected version 3, as `openssl x509 -req -extfile FILE` makes it with names in FILE", path = path.display())]
     CertificateVersion {
-        /// The certificate's file.
+        /// File of the certificate.
         path: PathBuf,
     },
     /// The certificate is of a kind that is not supported.
     #[error("{path}: the certificate cannot be used", path = path.display())]
     Certificate {
-        /// The certificate's file.
+        /// File of the certificate.
         path: PathBuf,
         /// Why rustls refuses it.
         #[source]

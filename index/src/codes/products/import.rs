@@ -31,7 +31,7 @@ pub enum CodebooksError {
     Shape {
         /// The codebooks or the rotation.
         what: &'static str,
-        /// Their shape.
+        /// Shape of the arrays given.
         found: String,
         /// What it must be.
         expected: String,
@@ -53,7 +53,7 @@ pub enum CodebooksError {
         first: usize,
         /// The same or another.
         second: usize,
-        /// Their product.
+        /// Inner product of the two rows.
         found: f64,
         /// What it must be.
         expected: f64,

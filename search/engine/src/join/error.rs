@@ -25,11 +25,11 @@ pub enum JoinError {
     Shape {
         /// Elements of a query.
         found_dim: usize,
-        /// Type of these.
+        /// Element type of the queries.
         found: DType,
         /// Elements of a vector of the index.
         dim: usize,
-        /// Type of these.
+        /// Element type of the index.
         dtype: DType,
     },
     /// An index of documents of many vectors: its vectors have no ids of their own.
@@ -51,7 +51,7 @@ pub enum JoinError {
         "{path}: page {page}: crc32c {found:08x}, expected {expected:08x}; verify the index, and build it anew"
     )]
     Damaged {
-        /// The file.
+        /// File of vectors.
         path: PathBuf,
         /// Number of the page.
         page: u64,

@@ -26,7 +26,7 @@ pub struct JoinMemory {
     pub threads: u64,
     /// All vectors, kept ready to be compared: fewer are read again.
     pub vectors: u64,
-    /// Program and buffers.
+    /// Bytes of the program and its buffers.
     pub fixed: u64,
 }
 

@@ -44,7 +44,7 @@ pub struct JoinWork {
     pub head_distances: u64,
     /// Lists that queries looked into, each query counted.
     pub looks: u64,
-    /// Lists read.
+    /// Reads of a list; a list that is read twice counts twice.
     pub lists_read: u64,
     /// Bytes read.
     pub read_bytes: u64,
