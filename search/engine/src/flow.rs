@@ -14,14 +14,22 @@ const SPARE: u32 = 8;
 /// Time that a batch which takes the turns of others is to end before its deadline.
 const BEFORE_DEADLINE: Duration = Duration::from_millis(20);
 
+/// A request that waits.
+pub(crate) struct Turn {
+    pub(crate) job: Arc<dyn Waiting>,
+    /// Pieces that no thread has taken.
+    pub(crate) left: usize,
+    deadline: Option<Instant>,
+}
+
 /// Requests that take their turns among themselves.
 pub(crate) struct Flow {
     /// Number of the index.
     pub(crate) index: usize,
     pub(crate) kind: Kind,
     pub(crate) course: Course,
-    /// With the pieces that no thread has taken; the one whose turn is next comes first.
-    jobs: VecDeque<(Arc<dyn Waiting>, usize)>,
+    /// The one whose turn is next comes first.
+    jobs: VecDeque<Turn>,
     /// Pieces that wait.
     pieces: usize,
     /// Expected work that was taken of it: the flow with the least is next.
@@ -47,16 +55,22 @@ impl Flow {
         self.pieces
     }
 
-    pub(crate) fn push(&mut self, job: Arc<dyn Waiting>, pieces: usize) {
-        self.pieces += pieces;
-        self.jobs.push_back((job, pieces));
+    pub(crate) fn push(&mut self, job: Arc<dyn Waiting>) {
+        let (left, deadline) = (job.pieces(), job.deadline());
+        self.give_back(Turn { job, left, deadline });
     }
 
-    /// The request whose turn it is, with the pieces it has left. Give it back with what is left after a piece was taken.
-    pub(crate) fn pop(&mut self, slots: usize) -> Option<(Arc<dyn Waiting>, usize)> {
-        let (job, left) = self.jobs.remove(self.urgent(slots).unwrap_or(0))?;
-        self.pieces -= left;
-        Some((job, left))
+    /// The request whose turn it is. Give it back with what is left after a piece was taken.
+    pub(crate) fn pop(&mut self, slots: usize) -> Option<Turn> {
+        let turn = self.jobs.remove(self.urgent(slots).unwrap_or(0))?;
+        self.pieces -= turn.left;
+        Some(turn)
+    }
+
+    /// Has a request wait for its next turn, after those that wait.
+    pub(crate) fn give_back(&mut self, turn: Turn) {
+        self.pieces += turn.left;
+        self.jobs.push_back(turn);
     }
 
     /// Where the batch with the nearest deadline lies of those that end in time only if they take all turns, where `slots` pieces are
@@ -65,10 +79,10 @@ impl Flow {
         if self.kind != Kind::Batch || self.jobs.len() == 1 {
             return None;
         }
-        let (now, piece) = (Instant::now(), self.piece()?);
-        let near = self.jobs.iter().enumerate().filter_map(|(at, (job, left))| {
-            let deadline = job.deadline()?;
-            let (time, own) = (deadline.saturating_duration_since(now), share(times(piece, *left), slots));
+        let (now, piece) = (Instant::now(), side_by_side(self.piece()?, slots));
+        let near = self.jobs.iter().enumerate().filter_map(|(at, turn)| {
+            let deadline = turn.deadline?;
+            let (time, own) = (deadline.saturating_duration_since(now), times(piece, turn.left));
             (own / 2 < time && time < with_spare(own) + BEFORE_DEADLINE).then_some((deadline, at))
         });
         near.min().map(|(_, at)| at)
@@ -86,7 +100,7 @@ impl Flow {
 
     /// Time that a piece is expected to take, where one waits.
     fn piece(&self) -> Option<Duration> {
-        self.jobs.front().map(|(job, _)| job.searched().pace.query(self.course))
+        self.jobs.front().map(|turn| turn.job.searched().pace.query(self.course))
     }
 
     /// Expected work that waits.
@@ -96,7 +110,7 @@ impl Flow {
 
     /// Expected work of this flow until each batch with a deadline has its last piece, if they take turns with `coming` more pieces.
     pub(crate) fn ends(&self, coming: usize) -> impl Iterator<Item = (Duration, Instant)> {
-        let waiting = self.jobs.iter().map(|(job, left)| (*left, job.deadline()));
+        let waiting = self.jobs.iter().map(|turn| (turn.left, turn.deadline));
         let mut jobs: Vec<(usize, Option<Instant>)> = waiting.chain([(coming, None)]).collect();
         jobs.sort_unstable_by_key(|&(left, _)| left);
         let (piece, count) = (self.piece().unwrap_or_default(), jobs.len());
@@ -116,7 +130,7 @@ impl Flow {
         match self.kind {
             Kind::Single => (self.work(piece), self.work(piece)),
             Kind::Batch | Kind::Idle => {
-                let last: usize = self.jobs.iter().map(|(_, left)| (*left).min(pieces)).sum();
+                let last: usize = self.jobs.iter().map(|turn| turn.left.min(pieces)).sum();
                 (times(piece, self.jobs.len()), times(piece, last))
             }
         }
@@ -125,7 +139,7 @@ impl Flow {
     /// Everything that waits.
     pub(crate) fn drain(&mut self) -> impl Iterator<Item = Arc<dyn Waiting>> {
         self.pieces = 0;
-        self.jobs.drain(..).map(|(job, _)| job)
+        self.jobs.drain(..).map(|turn| turn.job)
     }
 }
 
@@ -135,7 +149,7 @@ pub fn with_spare(time: Duration) -> Duration {
 }
 
 /// Time in which work is done that takes `work` one piece at a time, where `slots` pieces are worked on at once.
-pub(crate) fn share(work: Duration, slots: usize) -> Duration {
+pub fn side_by_side(work: Duration, slots: usize) -> Duration {
     work.div_f64(slots as f64) // CAST: a count of pieces
 }
 

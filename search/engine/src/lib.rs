@@ -91,7 +91,7 @@ pub use explain::{
     EXPLAINED_MAX, Exact, ExplainedList, ExplainedVector, Explanation, First, ListFate, ReadPart, Round, Stop,
 };
 pub use filter_plan::{ExplainedFilter, FilterPlan, Filtered, PlanCosts, PlanReason};
-pub use flow::with_spare;
+pub use flow::{side_by_side, with_spare};
 pub use ids::{FetchContent, FetchRequest, FetchState, Fetched, HandOut};
 pub use join::{Join, JoinError, JoinGroup, JoinMemory, JoinParams, JoinWork, Tuned};
 pub use lookup::Lookup;

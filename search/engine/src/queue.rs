@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::error::SearchError;
-use crate::flow::{Flow, share, times, with_spare};
+use crate::flow::{Flow, side_by_side, times, with_spare};
 use crate::job::{Kind, Started, Take, Waiting};
 use crate::pace::Course;
 use crate::searched::Searched;
@@ -112,7 +112,7 @@ impl State {
             let ends = flow.ends(coming(flow).0).filter(move |&(_, deadline)| deadline > now);
             ends.map(move |(own, deadline)| {
                 let all = own + others.clone().map(|(_, (_, waiting))| *waiting.min(&own)).sum::<Duration>();
-                with_spare(share(all, self.slots)).saturating_sub(deadline.saturating_duration_since(now))
+                with_spare(side_by_side(all, self.slots)).saturating_sub(deadline.saturating_duration_since(now))
             })
         });
         lateness.max().unwrap_or_default()
@@ -165,7 +165,7 @@ impl Queue {
             // Turns that were not used are not made up for.
             flow.taken = flow.taken.max(clock);
         }
-        flow.push(job, queries);
+        flow.push(job);
         // Waking asks the kernel, even where nobody sleeps.
         let woken = queries.min(state.sleeping);
         drop(state);
@@ -215,14 +215,15 @@ impl Queue {
         let slots = state.slots;
         while let Some(flow) = state.pick() {
             let (taken, kind) = (flow.taken, flow.kind);
-            let Some((job, left)) = flow.pop(slots) else {
+            let Some(mut turn) = flow.pop(slots) else {
                 unreachable!("a flow is picked that is not empty")
             };
-            match Arc::clone(&job).take() {
+            match Arc::clone(&turn.job).take() {
                 Take::Piece { started, more } => {
-                    flow.charge(job.searched().pace.query(job.course()));
+                    flow.charge(turn.job.searched().pace.query(turn.job.course()));
                     if more {
-                        flow.push(job, left - 1);
+                        turn.left -= 1;
+                        flow.give_back(turn);
                     }
                     if kind != Kind::Idle {
                         state.clock = taken;
@@ -232,7 +233,7 @@ impl Queue {
                 Take::Over(reply) => {
                     // A reply is the caller's own code.
                     drop(state);
-                    drop(job);
+                    drop(turn);
                     if let Some(reply) = reply {
                         reply();
                     }

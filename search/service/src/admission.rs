@@ -8,7 +8,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use spandrel_engine::{Backlog, Course, DOCUMENTS_COMPARED, Engine, with_spare};
+use spandrel_engine::{Backlog, Course, DOCUMENTS_COMPARED, Engine, side_by_side, with_spare};
 
 use crate::refusal::Refusal;
 
@@ -158,7 +158,7 @@ impl Admission {
 
     /// Time in which work is done that takes this time one query at a time.
     fn share(&self, work: Duration) -> Duration {
-        work.div_f64(self.slots as f64) // CAST: a count of queries
+        side_by_side(work, self.slots)
     }
 
     /// Queries handed to the engine and not answered.

@@ -202,10 +202,12 @@ impl<'a> Trials<'a> {
 
     /// Most steps of errors.
     pub(super) fn steps_max(&self) -> u8 {
-        match self.has_codes() {
-            true if self.index.vectors() < SMALL_INDEX => STEPS_MAX_SMALL,
-            true => STEPS_MAX,
-            false => 0,
+        if !self.has_codes() {
+            0
+        } else if self.index.vectors() < SMALL_INDEX {
+            STEPS_MAX_SMALL
+        } else {
+            STEPS_MAX
         }
     }
 

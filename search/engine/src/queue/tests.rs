@@ -213,8 +213,8 @@ fn what_a_batch_does_to_those_that_wait_is_told() {
         assert_eq!(late(index, 1), 0);
         assert_eq!(late(index, 2), 1, "20, 20, 12 and 2");
         assert_eq!(late(index, 12), 12, "20, 20, 12 and 12");
-        queue.push(job_until(index, 1, Terms { deadline: Some(Instant::now()), stop: None }), true).unwrap();
-        assert_eq!(late(index, 1), 0, "one past its deadline is not counted");
+        queue.push(job_until(index, 2, Terms { deadline: Some(Instant::now()), stop: None }), true).unwrap();
+        assert_eq!(late(index, 2), 3, "20, 20, 12, 2 and 2: the one past its deadline is not made late");
     });
 }
 
