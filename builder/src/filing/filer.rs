@@ -6,7 +6,7 @@ use spandrel_index::kernels::{BlockKernel, LeftRows, Operation, PairKernel, Righ
 
 use super::nearest::NearestScratch;
 use super::rule::RuleScratch;
-use super::{Filed, FilingParams, FilingWidth, ReplicaRule, neighbour_blocks};
+use super::{FiledRow, FilingParams, FilingWidth, ReplicaRule, neighbour_blocks};
 use crate::Rows;
 
 /// Rows filed together: their scores stay in the cache.
@@ -114,7 +114,7 @@ impl<'a> Filer<'a> {
     /// Files the rows whose leaf lies in `block`, appending to `out`: each row's primary first, then its replicas.
     ///
     /// The primary is the nearest head found, the lowest number among equals. Runs on the calling thread.
-    pub fn file_block(&self, block: usize, rows: Rows<'_>, scratch: &mut FilerScratch, out: &mut Vec<Filed>) {
+    pub fn file_block(&self, block: usize, rows: Rows<'_>, scratch: &mut FilerScratch, out: &mut Vec<FiledRow>) {
         let (mut rule, mut chosen) = (RuleScratch::default(), Vec::new());
         self.visit_block(block, rows, scratch, |row, nearest| {
             nearest.choose(self.params.rule, self.params.copies_max, &mut rule, &mut chosen);
@@ -257,8 +257,8 @@ impl NearestHeads<'_> {
     }
 
     /// The row filed under one of them; the primary is the first.
-    pub fn filed(&self, row: u32, place: usize) -> Filed {
-        Filed { row, head: self.heads[place], distance: self.distances[place], primary: place == 0 }
+    pub fn filed(&self, row: u32, place: usize) -> FiledRow {
+        FiledRow { row, head: self.heads[place], distance: self.distances[place], primary: place == 0 }
     }
 }
 
@@ -321,7 +321,7 @@ mod tests {
                 };
                 let mut chosen = Vec::new();
                 rule.choose(&distances, between, 4, &mut RuleScratch::default(), &mut chosen);
-                expected.extend(chosen.iter().map(|&place| Filed {
+                expected.extend(chosen.iter().map(|&place| FiledRow {
                     row: row as u32,
                     head: all[place].1,
                     distance: all[place].0,

@@ -56,7 +56,7 @@ impl FilingWidth {
 
 /// One vector in one list.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Filed {
+pub struct FiledRow {
     /// The vector's place among the rows given.
     pub row: u32,
     /// The head of the list.

@@ -37,7 +37,7 @@ pub(crate) fn cluster(state: &BuildState<'_>) -> Result<Clustered, BuildError> {
 }
 
 /// Records that are put in lists together, by their numbers: of one value, or of the values that share lists.
-struct Run {
+struct RecordGroup {
     /// The value, where the build is partitioned.
     value: Option<u32>,
     is_shared: bool,
@@ -45,11 +45,11 @@ struct Run {
 }
 
 /// The runs of the records of a part; those of values that share lists are in the order of their places.
-fn runs(params: &Params, keys: Option<&Keys>, records: &[u8]) -> Vec<Run> {
+fn runs(params: &Params, keys: Option<&Keys>, records: &[u8]) -> Vec<RecordGroup> {
     let layout = RecordLayout::of_parts(params);
     let numbers = 0..(records.len() / layout.bytes) as u32; // CAST: a part has fewer than 2^32 rows
     let Some(keys) = keys else {
-        return vec![Run { value: None, is_shared: false, picks: numbers.collect() }];
+        return vec![RecordGroup { value: None, is_shared: false, picks: numbers.collect() }];
     };
     let key = |number: u32| match keys.of(layout.row(layout.record(records, number))) {
         RowKey::Own(value) => (false, value, number),
@@ -58,7 +58,7 @@ fn runs(params: &Params, keys: Option<&Keys>, records: &[u8]) -> Vec<Run> {
     let mut sorted: Vec<(bool, u32, u32)> = numbers.map(key).collect();
     sorted.sort_unstable();
     let same = |a: &(bool, u32, u32), b: &(bool, u32, u32)| a.0 == b.0 && (a.0 || a.1 == b.1);
-    let run = |run: &[(bool, u32, u32)]| Run {
+    let run = |run: &[(bool, u32, u32)]| RecordGroup {
         value: Some(run[0].1).filter(|_| !run[0].0),
         is_shared: run[0].0,
         picks: run.iter().map(|&(.., number)| number).collect(),
@@ -90,7 +90,7 @@ struct HeadWriter<'a> {
 }
 
 impl HeadWriter<'_> {
-    fn push(&mut self, records: &[u8], run: &Run, leaf_of: &mut [u32]) -> Result<(), BuildError> {
+    fn push(&mut self, records: &[u8], run: &RecordGroup, leaf_of: &mut [u32]) -> Result<(), BuildError> {
         let params = self.state.params;
         let layout = RecordLayout::of_parts(params);
         let picked = run.picks.iter().map(|&pick| layout.record(records, pick));
@@ -100,7 +100,7 @@ impl HeadWriter<'_> {
     }
 
     /// Lists of rows that lie together.
-    fn cluster(&mut self, rows: Rows<'_>, run: &Run, leaf_of: &mut [u32]) -> Result<(), BuildError> {
+    fn cluster(&mut self, rows: Rows<'_>, run: &RecordGroup, leaf_of: &mut [u32]) -> Result<(), BuildError> {
         let (params, context, made) = (self.state.params, self.state.context, &mut self.made);
         let count = run.picks.len() as u64; // CAST: widening
         let is_wanted = params.query_sample.is_some() && run.value == Some(0);
@@ -127,7 +127,7 @@ impl HeadWriter<'_> {
     }
 
     /// Lists of rows in the order they come.
-    fn share(&mut self, rows: Rows<'_>, run: &Run, leaf_of: &mut [u32]) -> Result<(), BuildError> {
+    fn share(&mut self, rows: Rows<'_>, run: &RecordGroup, leaf_of: &mut [u32]) -> Result<(), BuildError> {
         let (params, made) = (self.state.params, &mut self.made);
         let list = params.shared_list_rows() as usize; // CAST: usize is 64 bits
         for (picks, bytes) in run.picks.chunks(list).zip(rows.bytes.chunks(list * rows.row_bytes())) {

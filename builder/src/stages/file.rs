@@ -4,7 +4,7 @@ use rayon::prelude::*;
 use super::heads::StoredHeads;
 use super::records::{REPLICA_BIT, RecordLayout, cut_groups, head_rows};
 use crate::checkpoint::{FILED, Filed, LEAVES, PARTS};
-use crate::filing::{Filed as FiledRow, Filer, FilerScratch, FilingParams, FilingWidth};
+use crate::filing::{FiledRow, Filer, FilerScratch, FilingParams, FilingWidth};
 use crate::measured::filing::NEAREST;
 use crate::phase_memory::group_lists;
 use crate::spill::{SpillReader, SpillWriter};

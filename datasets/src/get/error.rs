@@ -2,7 +2,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::header::Header;
+use super::header::FileHeader;
 
 /// A download that did not come to its end. What was received stays as a part for the next call, except
 /// where the message says otherwise.
@@ -83,9 +83,9 @@ pub enum GetError {
         /// Address of the published file.
         url: String,
         /// Rows and width by the catalogue.
-        expected: Header,
+        expected: FileHeader,
         /// Rows and width by the file.
-        found: Header,
+        found: FileHeader,
     },
     /// The server's answer makes no sense: try a mirror.
     #[error("{url}: {cause}; try a mirror with --url-base")]

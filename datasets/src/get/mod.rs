@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 use crate::catalogue::{Entry, HEADER_BYTES, RemoteFile};
 
 pub use error::GetError;
-pub use header::Header;
+pub use header::FileHeader;
 pub use options::{Backoff, Options, Step};
 use transfer::Transfer;
 
@@ -110,7 +110,7 @@ fn is_finished(path: &Path, file: &RemoteFile) -> Result<bool, GetError> {
     }
     let mut bytes = [0; HEADER_BYTES as usize]; // CAST: 8
     fs_err::File::open(path)?.read_exact(&mut bytes)?;
-    let (expected, found) = (Header::finished(file), Header::from_bytes(bytes));
+    let (expected, found) = (FileHeader::finished(file), FileHeader::from_bytes(bytes));
     if found != expected {
         return Err(existing(expected.to_string(), found.to_string()));
     }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use spandrel_io::{FileWriter, LockError, lock_file, sync_name};
 
 use super::error::GetError;
-use super::header::Header;
+use super::header::FileHeader;
 use crate::catalogue::{HEADER_BYTES, RemoteFile};
 
 /// Bytes written between two records.
@@ -58,7 +58,7 @@ pub(super) struct Part {
     file: File,
     path: PathBuf,
     url: String,
-    header: Header,
+    header: FileHeader,
     source_bytes: u64,
     version: Version,
     have: u64,
@@ -94,7 +94,7 @@ impl Part {
         let mut part = Part {
             file: handle,
             url: url.to_owned(),
-            header: Header::finished(file),
+            header: FileHeader::finished(file),
             source_bytes: file.source_bytes(),
             version: Version::default(),
             have: 0,
@@ -117,7 +117,7 @@ impl Part {
         let mut header = [0; HEADER_BYTES as usize]; // CAST: 8
         self.file.seek(SeekFrom::Start(0))?;
         self.file.read_exact(&mut header)?;
-        if Header::from_bytes(header) != self.header {
+        if FileHeader::from_bytes(header) != self.header {
             return Ok(());
         }
         if record.url != self.url {

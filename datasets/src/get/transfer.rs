@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::error::GetError;
-use super::header::Header;
+use super::header::FileHeader;
 use super::options::{Options, Step};
 use super::part::{Part, part_path};
 use super::wire::{Arrival, Head, Request, Wire, WireError};
@@ -253,11 +253,11 @@ impl Transfer<'_, '_> {
 
     /// Checks the published header.
     fn check_header(&self, header: [u8; HEADER_BYTES as usize]) -> Result<(), Setback> {
-        let (expected, found) = (Header::published(self.file), Header::from_bytes(header));
+        let (expected, found) = (FileHeader::published(self.file), FileHeader::from_bytes(header));
         if found == expected {
             return Ok(());
         }
-        Err(Setback::Fatal(GetError::Header { url: self.url.to_owned(), expected, found }))
+        Err(Setback::Fatal(GetError::FileHeader { url: self.url.to_owned(), expected, found }))
     }
 
     /// A whole file must end where the catalogue says, also where the server told no size.

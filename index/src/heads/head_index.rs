@@ -1,5 +1,5 @@
 //! The choice between the ways of finding heads.
-use super::nearest::Nearest;
+use super::nearest::NearestHeads;
 use super::{HeadQuery, HeadScores, Heads, HnswGraph, PackedHeads, Scratch, flat};
 use crate::DType;
 
@@ -117,7 +117,7 @@ impl HeadIndex {
             HeadIndex::Graph(_) => {
                 let computed = flat::search(heads, query, scratch, out, go_on);
                 // Four bytes a head, which walks do not need.
-                scratch.nearest = Nearest::default();
+                scratch.nearest = NearestHeads::default();
                 computed
             }
         }

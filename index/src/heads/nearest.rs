@@ -10,13 +10,13 @@ const GROUPS_MIN: usize = 256;
 
 /// Working memory of a selection.
 #[derive(Debug, Default)]
-pub(super) struct Nearest {
+pub(super) struct NearestHeads {
     /// A score for every head, written by whoever asks.
     pub(super) scores: Vec<f32>,
     smallest: KSmallest,
 }
 
-impl Nearest {
+impl NearestHeads {
     /// Places for the scores of `count` heads.
     pub(super) fn scores(&mut self, count: usize) -> &mut [f32] {
         self.scores.resize(count, 0.0);
@@ -34,7 +34,7 @@ impl Nearest {
         self.smallest.select_while(&self.scores, wanted(k), f32::abs, out, go_on);
     }
 
-    /// As [`Nearest::select_while`], of scores that lie elsewhere.
+    /// As [`NearestHeads::select_while`], of scores that lie elsewhere.
     pub(super) fn select_of(
         &mut self,
         scores: &[f32],
@@ -72,7 +72,7 @@ mod tests {
         let descending = |i: u32| (5000 - i) as f32;
         let equal = |_: u32| 3.0;
         let mostly_nan = |i: u32| if i % 97 == 5 { i as f32 } else { f32::NAN };
-        let mut nearest = Nearest::default();
+        let mut nearest = NearestHeads::default();
         let mut out = Vec::new();
         for (name, score) in [
             ("special", &special as &dyn Fn(u32) -> f32),
@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn a_no_ends_a_selection() {
         let count = 1 << 20;
-        let mut nearest = Nearest::default();
+        let mut nearest = NearestHeads::default();
         let mut out = Vec::new();
         for k in [100, 10_000, 1 << 19] {
             nearest

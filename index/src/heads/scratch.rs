@@ -2,7 +2,7 @@
 use super::Heads;
 use super::beam::Beam;
 use super::links::{Layer, NONE};
-use super::nearest::Nearest;
+use super::nearest::NearestHeads;
 use crate::kernels::LeftRows;
 
 /// Candidates whose links are followed together: their neighbours are scored as one batch.
@@ -21,7 +21,7 @@ pub struct Scratch {
     /// Candidates carried from one layer to the next.
     pub(super) keys: Vec<u64>,
     /// Scores of all heads, where all are scored.
-    pub(super) nearest: Nearest,
+    pub(super) nearest: NearestHeads,
     /// The query as packed heads want it.
     pub(super) query: LeftRows,
 }

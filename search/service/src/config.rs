@@ -86,12 +86,13 @@ pub enum StartError {
         source: io::Error,
     },
     /// An index cannot be served.
-    #[error("index '{name}': {reason}")]
+    #[error("index '{name}'")]
     Index {
         /// Name the index was to be served under.
         name: String,
         /// What is wrong with the index or its options.
-        reason: String,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The default index is none of those that are served from the start.
     #[error("--default-index {name}: no index is called that; there {}", known_words(.known))]
@@ -165,7 +166,7 @@ impl ServerConfig {
     pub(crate) fn descriptors(&self) -> Result<Shares, StartError> {
         let allowed = descriptors::raise();
         let pages = if self.metrics.is_some() { observe::CONNECTIONS } else { 0 };
-        let wanted = self.limits.connections;
+        let wanted = self.limits.connections_max;
         let shares = Shares::new(allowed, pages + self.engine.threads, wanted);
         if shares.connections() == 0 {
             return Err(StartError::Descriptors { allowed });

@@ -122,7 +122,7 @@ impl Acceptor {
     /// A connection after its handshake; one that has not begun it ends when the server is to stop.
     async fn shaken(&self, tls: &Tls, stream: TcpStream) -> Result<TlsStream<TcpStream>, HandshakeError> {
         tokio::select! {
-            shaken = tls.accept(stream, self.shared.limits.handshake) => shaken,
+            shaken = tls.accept(stream, self.shared.limits.handshake_max) => shaken,
             () = self.stopping.asked() => Err(HandshakeError { text: "the server is stopping".to_owned(), is_fault: false }),
         }
     }
@@ -132,7 +132,7 @@ impl Acceptor {
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         peer: Peer,
     ) -> Result<(), String> {
-        let Limits { streams, header_bytes, request, .. } = self.shared.limits;
+        let Limits { streams_max, header_bytes, request_max, .. } = self.shared.limits;
         let connection = Connection::new(Arc::clone(&self.shared.ledger), peer);
         let guard = Guard {
             shared: Arc::clone(&self.shared),
@@ -143,11 +143,11 @@ impl Acceptor {
         let mut builder = http2::Builder::new(TokioExecutor::new());
         builder
             .timer(TokioTimer::new())
-            .max_concurrent_streams(streams)
+            .max_concurrent_streams(streams_max)
             .max_header_list_size(header_bytes)
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
-            .max_pending_accept_reset_streams(RESETS_OF_STREAM * streams as usize) // CAST: widening
+            .max_pending_accept_reset_streams(RESETS_OF_STREAM * streams_max as usize) // CAST: widening
             .keep_alive_interval(PING_EVERY)
             .keep_alive_timeout(PING_TIMEOUT);
         let serving = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(guard));
@@ -162,17 +162,17 @@ impl Acceptor {
         connection.end(end);
         serving.as_mut().graceful_shutdown();
         // What is under way has as long as a call may take.
-        match timeout(request, serving).await {
+        match timeout(request_max, serving).await {
             Ok(ended) => ended.map_err(|e| e.to_string()),
-            Err(_) => Err(format!("not finished {} s after its end ({end:?})", request.as_secs())),
+            Err(_) => Err(format!("not finished {} s after its end ({end:?})", request_max.as_secs())),
         }
     }
 
     /// Returns when the connection has to end: why.
     async fn over(&self, connection: &Connection) -> End {
-        let Limits { idle, age, request, .. } = self.shared.limits;
+        let Limits { idle_max, age_max, request_max, .. } = self.shared.limits;
         let [least, most] = LOOK_EVERY;
-        let look_every = (idle.min(age).min(request) / 8).clamp(least, most);
+        let look_every = (idle_max.min(age_max).min(request_max) / 8).clamp(least, most);
         loop {
             tokio::select! {
                 () = self.stopping.asked() => return End::Stopping,

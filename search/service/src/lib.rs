@@ -47,6 +47,7 @@ mod tokens;
 #[cfg(feature = "otel")]
 mod trace_parent;
 mod turns;
+mod unloader;
 mod watched;
 mod wire;
 

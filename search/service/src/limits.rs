@@ -10,37 +10,37 @@ pub struct Limits {
     /// largest messages.
     pub in_flight_bytes: usize,
     /// Neighbours of one query.
-    pub k: u32,
+    pub k_max: u32,
     /// Lists that one query may ask for, of those that the index has.
-    pub lists: u32,
+    pub lists_max: u32,
     /// Vectors that one query may ask to be compared exactly, of those that the index has.
-    pub rerank: u32,
+    pub rerank_max: u32,
     /// Documents that one query may ask to be compared by MaxSim, of those that the index has.
-    pub documents: u32,
+    pub documents_max: u32,
     /// Vectors of one query document.
-    pub document_vectors: u32,
+    pub document_vectors_max: u32,
     /// Vectors that one search within a radius may ask for as the best of all.
-    pub range_results: u32,
+    pub range_results_max: u32,
     /// Memory of the filters of an index, while they are compiled, in use or kept.
     pub filter_bytes: usize,
     /// Queries of one batch, ids of one fetch.
-    pub batch: u32,
+    pub batch_max: u32,
     /// Queries of one stream that are under way at once; more wait in the client.
     pub stream_window: usize,
     /// Requests under way at once on one connection.
-    pub streams: u32,
+    pub streams_max: u32,
     /// Connections at once; further ones are closed at once.
-    pub connections: usize,
+    pub connections_max: usize,
     /// Bytes of the headers of a request.
     pub header_bytes: u32,
     /// Time for a new connection's TLS handshake.
-    pub handshake: Duration,
+    pub handshake_max: Duration,
     /// Time without a request after which a connection is ended; calls of the health service do not count.
-    pub idle: Duration,
-    /// A connection older than this is ended, so that clients spread over servers again; its calls have `request` left.
-    pub age: Duration,
+    pub idle_max: Duration,
+    /// A connection older than this is ended, so that clients spread over servers again; its calls have `request_max` left.
+    pub age_max: Duration,
     /// Longest time a request may take from its headers, also where its deadline is later, and an answer may be left unread.
-    pub request: Duration,
+    pub request_max: Duration,
 }
 
 impl Default for Limits {
@@ -48,22 +48,22 @@ impl Default for Limits {
         Limits {
             message_bytes: 16 << 20,
             in_flight_bytes: 256 << 20,
-            k: 1000,
-            lists: 4096,
-            rerank: 10_000,
-            documents: 1000,
-            document_vectors: 1024,
-            range_results: 100_000,
+            k_max: 1000,
+            lists_max: 4096,
+            rerank_max: 10_000,
+            documents_max: 1000,
+            document_vectors_max: 1024,
+            range_results_max: 100_000,
             filter_bytes: 256 << 20,
-            batch: 1024,
+            batch_max: 1024,
             stream_window: 128,
-            streams: 256,
-            connections: 4096,
+            streams_max: 256,
+            connections_max: 4096,
             header_bytes: 16 << 10,
-            handshake: Duration::from_secs(10),
-            idle: Duration::from_secs(600),
-            age: Duration::from_secs(3600),
-            request: Duration::from_secs(60),
+            handshake_max: Duration::from_secs(10),
+            idle_max: Duration::from_secs(600),
+            age_max: Duration::from_secs(3600),
+            request_max: Duration::from_secs(60),
         }
     }
 }

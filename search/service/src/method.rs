@@ -164,7 +164,7 @@ impl Method {
             Method::UnloadIndex | Method::WatchOperation | Method::SearchStream | Method::HealthWatch => {
                 asked
             }
-            _ => Some(asked.map_or(limits.request, |asked| asked.min(limits.request))),
+            _ => Some(asked.map_or(limits.request_max, |asked| asked.min(limits.request_max))),
         }
     }
 

@@ -1,8 +1,11 @@
 //! Why a request got no answer, as the gRPC statuses that `search.proto` lists.
+use std::io;
 use std::time::Duration;
 
 use spandrel_engine::{EngineError, ParamsError, QueryError, SearchError};
+use spandrel_index::attributes::CompileError;
 use spandrel_index::format::OpenError;
+use tokio::task::JoinError;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
@@ -52,31 +55,66 @@ pub(crate) enum Refusal {
     Denied(#[from] Denied),
     #[error("the server is loading: {done} of {of} indexes are open; try again in a moment")]
     Loading { done: usize, of: usize },
-    #[error("{0}")]
-    Precondition(String),
+    #[error(
+        "the index is served without its ids in memory, so that no distances can be estimated; start the server with --distances any, or ask for exact distances"
+    )]
+    NoIds,
+    #[error(
+        "the index holds documents of many vectors: it is searched by Search, SearchBatch and SearchStream with documents, and gives no vectors"
+    )]
+    Documents,
+    #[error(
+        "the index keeps no pages of the vectors that are searched; use its column {column:?}, or build it with --keep-coarse"
+    )]
+    NotKept { column: String },
+    /// The system opens no files beneath a folder.
+    #[error(transparent)]
+    Unsupported(io::Error),
     #[error("{path}: not inside a folder that the server may open indexes from; it was started with {roots}")]
     Outside { path: String, roots: String },
     #[error(
         "the index has {files} files, which are open twice while it is switched; of the {allowed} that the system allows, others take {others}; raise it (ulimit -n, LimitNOFILE)"
     )]
     Files { files: usize, others: usize, allowed: usize },
-    #[error("the index is damaged: {0}")]
-    Damaged(String),
+    #[error("the index is damaged: the vector {id} cannot be read")]
+    DamagedVector { id: u64 },
+    #[error("the index is damaged: an id that was found by search is not among the ids")]
+    DamagedIds,
+    /// Where the fault is, is told to the log alone.
+    #[error("the index is damaged: its attributes cannot be read; verify it")]
+    DamagedAttributes(#[source] OpenError),
     #[error("another verification is under way")]
     Busy,
     #[error("no operation {id}; the server remembers the last 100 since its start")]
     NoOperation { id: u64 },
     #[error("{limit} operations are under way; cancel one, or try again later")]
     Operations { limit: usize },
-    /// Told to those who may open indexes.
-    #[error("the index cannot be opened: {0}")]
-    Unreadable(String),
-    /// Told to the log alone, since it may speak of files.
-    #[error("{0}")]
-    Internal(String),
+    #[error("{}", if is_damage(.0) { "the index is damaged" } else { "the index cannot be opened" })]
+    Open(#[source] OpenError),
+    #[error("the index cannot be searched")]
+    Engine(#[from] EngineError),
+    /// Told to the log alone, as are the others below: they may speak of files.
+    #[error(transparent)]
+    Search(SearchError),
+    #[error("a search thread went away without an answer")]
+    NoReply,
+    #[error("the filter cannot be compiled")]
+    Compile(#[source] CompileError),
+    /// The work broke, or the runtime ended before it.
+    #[error("{doing}")]
+    Broken {
+        doing: &'static str,
+        #[source]
+        error: JoinError,
+    },
 }
 
 impl Refusal {
+    /// Why work has no outcome: for `map_err`.
+    pub(crate) fn broken(doing: &'static str) -> impl FnOnce(JoinError) -> Refusal {
+        move |error| Refusal::Broken { doing, error }
+    }
+
     pub(crate) fn field(field: &'static str, message: impl Into<String>) -> Refusal {
         Refusal::Field { field, message: message.into() }
     }
@@ -106,18 +144,30 @@ impl Refusal {
                 Code::Unavailable
             }
             Refusal::Denied(denied) => denied.code(),
-            Refusal::Precondition(_) | Refusal::Files { .. } => Code::FailedPrecondition,
+            Refusal::NoIds
+            | Refusal::Documents
+            | Refusal::NotKept { .. }
+            | Refusal::Unsupported(_)
+            | Refusal::Files { .. } => Code::FailedPrecondition,
             Refusal::Outside { .. } => Code::PermissionDenied,
-            Refusal::Damaged(_) => Code::DataLoss,
-            Refusal::Unreadable(_) | Refusal::Internal(_) => Code::Internal,
+            Refusal::DamagedVector { .. } | Refusal::DamagedIds | Refusal::DamagedAttributes(_) => Code::DataLoss,
+            Refusal::Open(error) if is_damage(error) => Code::DataLoss,
+            Refusal::Open(error) if matches!(cause(error), OpenError::Read { .. }) => Code::Internal,
+            Refusal::Engine(EngineError::Open(_)) => Code::Internal,
+            // No index, another format, or a part where it cannot be searched.
+            Refusal::Open(_) | Refusal::Engine(_) => Code::FailedPrecondition,
+            Refusal::Search(_) | Refusal::NoReply | Refusal::Compile(_) | Refusal::Broken { .. } => Code::Internal,
         }
     }
 
     /// What the caller is told.
     pub(crate) fn told(&self) -> String {
         match self {
-            Refusal::Internal(_) => "a fault of the server; its log says more".to_owned(),
-            told => told.to_string(),
+            Refusal::Search(_) | Refusal::NoReply | Refusal::Compile(_) | Refusal::Broken { .. } => {
+                "a fault of the server; its log says more".to_owned()
+            }
+            Refusal::DamagedAttributes(_) => self.to_string(),
+            told => with_causes(told),
         }
     }
 
@@ -151,7 +201,7 @@ impl Refusal {
 impl From<Refusal> for Status {
     fn from(refusal: Refusal) -> Status {
         if matches!(refusal.code(), Code::Internal | Code::DataLoss) {
-            tracing::error!(error = %refusal, "request failed");
+            tracing::error!(error = with_causes(&refusal), "request failed");
         }
         Status::from(&refusal)
     }
@@ -205,23 +255,10 @@ impl From<ParamsError> for Refusal {
             ParamsError::Completeness { .. } => "completeness",
             ParamsError::ZeroResults => "max_results",
             ParamsError::RerankErrors { .. } => "options.rerank_errors",
-            ParamsError::NoIds => {
-                let text = "the index is served without its ids in memory, so that no distances can be \
-                            estimated; start the server with --distances any, or ask for exact distances";
-                return Refusal::Precondition(text.to_owned());
-            }
+            ParamsError::NoIds => return Refusal::NoIds,
             ParamsError::NoColumn => "column_queries",
-            ParamsError::Documents => {
-                let text = "the index holds documents of many vectors: it is searched by Search, SearchBatch and SearchStream with \
-                            documents, and gives no vectors";
-                return Refusal::Precondition(text.to_owned());
-            }
-            ParamsError::NotKept { column } => {
-                return Refusal::Precondition(format!(
-                    "the index keeps no pages of the vectors that are searched; use its column {column:?}, or build it with \
-                     --keep-coarse"
-                ));
-            }
+            ParamsError::Documents => return Refusal::Documents,
+            ParamsError::NotKept { column } => return Refusal::NotKept { column: column.clone() },
             ParamsError::EncodedFilter => "options.filter",
             ParamsError::ColumnEstimates => "options.distances",
             ParamsError::ColumnErrors => "options.rerank_errors",
@@ -252,41 +289,39 @@ impl From<SearchError> for Refusal {
             SearchError::Deadline { .. } => Refusal::Deadline,
             SearchError::Stopped { .. } => Refusal::Cancelled,
             SearchError::Closed => Refusal::NoThreads,
-            other => Refusal::Internal(with_causes(&other)),
+            other => Refusal::Search(other),
         }
     }
 }
 
 impl From<OpenError> for Refusal {
     fn from(error: OpenError) -> Refusal {
-        let text = with_causes(&error);
-        let error = match error {
-            OpenError::Approved { source, .. } => *source,
-            other => other,
-        };
-        match error {
+        match cause(&error) {
             OpenError::Stopped { .. } => Refusal::Cancelled,
-            OpenError::MissingSection { .. }
-            | OpenError::MissingFile { .. }
-            | OpenError::NotOurs { .. }
-            | OpenError::Length { .. }
-            | OpenError::Checksum { .. }
-            | OpenError::Field { .. } => Refusal::Damaged(text),
-            OpenError::Read { .. } => Refusal::Unreadable(text),
-            // No index, another format, or a part where it cannot be searched.
-            _ => Refusal::Precondition(format!("the index cannot be opened: {text}")),
+            _ => Refusal::Open(error),
         }
     }
 }
 
-impl From<EngineError> for Refusal {
-    fn from(error: EngineError) -> Refusal {
-        let text = with_causes(&error);
-        match error {
-            EngineError::Open(_) => Refusal::Unreadable(text),
-            _ => Refusal::Precondition(format!("the index cannot be searched: {text}")),
-        }
+/// What is wrong with an index, of an approved version too.
+fn cause(error: &OpenError) -> &OpenError {
+    match error {
+        OpenError::Approved { source, .. } => source,
+        other => other,
     }
+}
+
+/// Whether its files are not what was written.
+fn is_damage(error: &OpenError) -> bool {
+    matches!(
+        cause(error),
+        OpenError::MissingSection { .. }
+            | OpenError::MissingFile { .. }
+            | OpenError::NotOurs { .. }
+            | OpenError::Length { .. }
+            | OpenError::Checksum { .. }
+            | OpenError::Field { .. }
+    )
 }
 
 #[cfg(test)]
@@ -300,6 +335,10 @@ mod tests {
         let broken = SearchError::Broken { reason: "at /data/index".to_owned() };
         let status = Status::from(Refusal::from(broken));
         assert_eq!(status.code(), Code::Internal);
+        assert!(!status.message().contains("/data/index"), "{status}");
+        let gone = OpenError::MissingFile { path: PathBuf::from("/data/index/attributes-1") };
+        let status = Status::from(Refusal::DamagedAttributes(gone));
+        assert_eq!(status.code(), Code::DataLoss);
         assert!(!status.message().contains("/data/index"), "{status}");
     }
 

@@ -256,7 +256,7 @@ impl Registry {
                 }
                 Served::open(config, source, store, old.as_deref(), with, progress, &flag)
             });
-            let opened = opening.await.map_err(|e| Refusal::Internal(format!("opening an index: {e}")));
+            let opened = opening.await.map_err(Refusal::broken("opening an index"));
             let served = opened.flatten().inspect_err(|_| registry.count_files(&name))?;
             if stop.load(Ordering::Relaxed) {
                 if !registry.map.load().contains_key(&served.config.name) {
@@ -280,14 +280,14 @@ impl Registry {
             let approving = Arc::clone(&served);
             let approved =
                 tokio::task::spawn_blocking(move || approve.then(|| approving.approve()).flatten());
-            let not_remembered = approved.await.map_err(|e| Refusal::Internal(format!("approving: {e}")))?;
+            let not_remembered = approved.await.map_err(Refusal::broken("approving"))?;
             if let Some(why) = &not_remembered {
                 let index = &served.config.name;
                 tracing::warn!(index, why, "a restart does not serve this version");
             }
             Ok(Placed { served, not_remembered })
         });
-        let opened = opening.await.map_err(|e| Refusal::Internal(format!("opening an index: {e}")))?;
+        let opened = opening.await.map_err(Refusal::broken("opening an index"))?;
         drop(given_up);
         opened
     }
@@ -319,7 +319,7 @@ impl Registry {
     /// Opens the folder of an index. One that a client named may have become a link since it was found to lie inside a root.
     fn folder(&self, place: &Place) -> Result<FolderStore, Refusal> {
         place.store().map_err(|error| match error.kind() {
-            io::ErrorKind::Unsupported => Refusal::Precondition(error.to_string()),
+            io::ErrorKind::Unsupported => Refusal::Unsupported(error),
             _ => self.outside(&place.path().display().to_string()),
         })
     }

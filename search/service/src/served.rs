@@ -2,7 +2,6 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use spandrel_engine::{Engine, Executor, Lookup};
@@ -21,6 +20,7 @@ use crate::place::Place;
 use crate::progress::Progress;
 use crate::recall::{Measured, Recall};
 use crate::refusal::Refusal;
+use crate::unloader::Unloader;
 use crate::watched::Watched;
 
 /// How an index is opened.
@@ -161,8 +161,7 @@ pub(crate) struct Served {
     pub(crate) recall: Option<Recall>,
     /// Damaged parts that the log tells of.
     logged: AtomicUsize,
-    /// Taken when it is dropped.
-    engine: Option<Engine>,
+    engine: Unloader,
 }
 
 impl Served {
@@ -211,13 +210,12 @@ impl Served {
             filters: loaded.map_or_else(|| Filters::new(opening.filter_bytes), |old| old.filters.of_next()),
             recall: opening.measures_recall.then(|| Recall::new(opening.corrects_recall)),
             logged: AtomicUsize::new(0),
-            engine: Some(engine),
+            engine: Unloader::of(engine),
         })
     }
 
     pub(crate) fn engine(&self) -> &Engine {
-        let Some(engine) = &self.engine else { unreachable!("an engine is there until the drop") };
-        engine
+        &self.engine
     }
 
     pub(crate) fn index(&self) -> &Arc<Index> {
@@ -311,14 +309,5 @@ impl Served {
             let index = &self.config.name;
             tracing::error!(index, parts, first, "damaged parts are left out of answers; verify the index");
         }
-    }
-}
-
-impl Drop for Served {
-    /// Waiting for search threads and giving back gigabytes must not keep a thread of the runtime.
-    fn drop(&mut self) {
-        let engine = self.engine.take();
-        // Without a thread to be had it is dropped here after all.
-        drop(thread::Builder::new().name("unload".to_owned()).spawn(move || drop(engine)));
     }
 }

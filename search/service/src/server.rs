@@ -12,7 +12,6 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tonic::service::{Routes, RoutesBuilder};
 
-use crate::causes::with_causes;
 use crate::config::{ServerConfig, StartError};
 use crate::connections::Acceptor;
 use crate::descriptors::{Descriptors, Shares};
@@ -79,7 +78,7 @@ impl Server {
         let searcher = Arc::new(Local { registry: Arc::clone(&registry), limits });
         let search = Grpc {
             searcher: searcher.clone(),
-            streams: StreamBounds { window: limits.stream_window, longest: limits.request },
+            streams: StreamBounds { window: limits.stream_window, longest: limits.request_max },
             message_bytes: limits.message_bytes,
         };
         let mut routes = Routes::builder();
@@ -106,7 +105,7 @@ impl Server {
             searcher,
             registry: Arc::clone(&registry),
             stopping: stopping.clone(),
-            k_max: limits.k,
+            k_max: limits.k_max,
             tokens: tokens.clone(),
             certificates: config.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some()),
             is_local: metrics_address.is_some_and(|address| address.ip().is_loopback()),
@@ -151,10 +150,9 @@ impl Server {
         for (done, index) in indexes.iter().enumerate() {
             self.registry.set_loading(Loading { done, of: indexes.len() });
             let opened = self.registry.load_first(index.clone()).await;
-            let served = opened.map_err(|refusal| StartError::Index {
-                name: index.name.clone(),
-                reason: with_causes(&refusal),
-            })?;
+            let not_served =
+                |refusal| StartError::Index { name: index.name.clone(), source: Box::new(refusal) };
+            let served = opened.map_err(not_served)?;
             let (vectors, version) = (served.index().vectors(), served.version().number);
             tracing::info!(index = index.name, version, vectors, io = %served.engine().io().backend, "serving");
             let looking = tokio::task::spawn_blocking(move || served.other_in_force());

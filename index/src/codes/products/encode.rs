@@ -1,6 +1,6 @@
 //! From rotated residuals to product codes.
 use super::model::ProductModel;
-use super::nearest::Nearest;
+use super::nearest::NearestCentroid;
 use crate::codes::factors::Factors;
 use crate::codes::frame::Rotated;
 use crate::codes::sums::squared_length;
@@ -16,7 +16,7 @@ const GAIN_MAX: f64 = 3.0;
 /// Codes rotated residuals with the centroids of a model.
 pub(in crate::codes) struct ProductCoder<'a> {
     model: &'a ProductModel,
-    nearest: Vec<Nearest>,
+    nearest: Vec<NearestCentroid>,
     /// A power of two by which residuals and centroids are multiplied when they are compared, so that squares stay within
     /// the range of f32.
     range: f32,
@@ -30,7 +30,7 @@ impl<'a> ProductCoder<'a> {
         let range = range_of(&model.centroids);
         let scaled: Vec<f32> = model.centroids.iter().map(|x| x * range).collect();
         let width = model.width();
-        let nearest = scaled.chunks_exact(model.entries() * width).map(|of| Nearest::new(of, width));
+        let nearest = scaled.chunks_exact(model.entries() * width).map(|of| NearestCentroid::new(of, width));
         ProductCoder { model, nearest: nearest.collect(), range, stretch: Vec::new(), codes: Vec::new() }
     }
 
@@ -131,7 +131,7 @@ impl<'a> ProductCoder<'a> {
             for (row, scale) in rotated.chunks_exact(dims).zip(&scales) {
                 self.stretch.extend(row[quantiser * width..][..width].iter().map(|x| x * scale));
             }
-            nearest.each(&Nearest::pack(&self.stretch, width), |code, _| self.codes.push(code));
+            nearest.each(&NearestCentroid::pack(&self.stretch, width), |code, _| self.codes.push(code));
         }
     }
 

@@ -6,17 +6,17 @@ use crate::kernels::{BlockKernel, LeftRows, Operation, RightRows, first_at_most,
 const ROWS: usize = 512;
 
 /// Centroids of one sub-quantiser, ready to be compared with.
-pub(super) struct Nearest {
+pub(super) struct NearestCentroid {
     kernel: BlockKernel,
     centroids: RightRows,
 }
 
-impl Nearest {
+impl NearestCentroid {
     /// Of 16 or 256 centroids of `width` dimensions, back to back.
-    pub(super) fn new(centroids: &[f32], width: usize) -> Nearest {
+    pub(super) fn new(centroids: &[f32], width: usize) -> NearestCentroid {
         let kernel = BlockKernel::new(DType::F32, width);
         let centroids = kernel.pack_right(bytemuck::cast_slice(centroids));
-        Nearest { kernel, centroids }
+        NearestCentroid { kernel, centroids }
     }
 
     /// Rows of `width` dimensions, back to back, ready to be compared.
@@ -53,8 +53,8 @@ mod tests {
             let rows: Vec<f32> = (0..700 * width).map(|i| value(i * 31 + 5)).collect();
             let distance = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f32>();
             let mut found = Vec::new();
-            Nearest::new(&centroids, width)
-                .each(&Nearest::pack(&rows, width), |number, _| found.push(number));
+            NearestCentroid::new(&centroids, width)
+                .each(&NearestCentroid::pack(&rows, width), |number, _| found.push(number));
             assert_eq!(found.len(), 700);
             for (row, number) in rows.chunks(width).zip(found) {
                 let distances: Vec<f32> = centroids.chunks(width).map(|c| distance(c, row)).collect();

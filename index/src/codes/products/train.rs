@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::encode::ProductCoder;
 use super::import::Codebooks;
 use super::model::ProductModel;
-use super::nearest::Nearest;
+use super::nearest::NearestCentroid;
 use super::opq;
 use crate::codes::aware::{QueryMoments, Weighting};
 use crate::codes::pool::on_this_pool;
@@ -165,12 +165,12 @@ fn k_means(rows: &[f32], width: usize, entries: usize, seed: u64) -> Vec<f32> {
     let row = |at: usize| &rows[at * width..][..width];
     let mut centroids: Vec<f32> =
         (0..entries).flat_map(|entry| row(drawn[entry % drawn.len()])).copied().collect();
-    let packed = Nearest::pack(rows, width);
+    let packed = NearestCentroid::pack(rows, width);
     for _ in 0..ROUNDS {
         let mut clusters = vec![Cluster::default(); entries];
         let mut sums = vec![0.0_f64; entries * width];
         let mut at = 0;
-        Nearest::new(&centroids, width).each(&packed, |nearest, distance| {
+        NearestCentroid::new(&centroids, width).each(&packed, |nearest, distance| {
             let entry = usize::from(nearest);
             clusters[entry].add(at, distance);
             let sums = &mut sums[entry * width..][..width];

@@ -7,7 +7,7 @@ use spandrel_index::{Index, Location};
 
 use super::error::CalibrateError;
 use super::queries::{Pages, Queries};
-use super::truth::{Nearest, nearest};
+use super::truth::{TrueNeighbours, nearest};
 use crate::Truth;
 use crate::recall::no_worse;
 use crate::rerank::Reranker;
@@ -76,7 +76,7 @@ impl GivenQueries<'_> {
         to: &GivenTo<'_>,
         depths: &[usize],
         go_on: &mut dyn FnMut() -> bool,
-    ) -> Result<Option<Vec<Nearest>>, CalibrateError> {
+    ) -> Result<Option<Vec<TrueNeighbours>>, CalibrateError> {
         let &GivenTo { index, queries, .. } = to;
         let Some(truth) = self.truth else { return Ok(None) };
         let used = self.used(index)?;
@@ -102,9 +102,9 @@ impl GivenQueries<'_> {
             keys.sort_unstable_by(|a, b| a.score.total_cmp(&b.score).then(a.name.cmp(&b.name)));
         }
         let metric = index.metric();
-        let nearest: Vec<Nearest> = found
+        let nearest: Vec<TrueNeighbours> = found
             .iter()
-            .map(|keys| Nearest {
+            .map(|keys| TrueNeighbours {
                 names: keys.iter().map(|key| key.name).collect(),
                 distances: keys.iter().map(|key| metric.distance_of_score(key.score)).collect(),
                 equals: Vec::new(),
@@ -173,7 +173,7 @@ fn exact(
     picks: &[usize],
     depths: &[usize],
     go_on: &mut dyn FnMut() -> bool,
-) -> Result<Vec<Nearest>, CalibrateError> {
+) -> Result<Vec<TrueNeighbours>, CalibrateError> {
     let rows = picks.iter().flat_map(|&query| to.queries.row(query)).copied().collect();
     let some = Queries { rows, count: picks.len(), own: None, times: 1 };
     let depths: Vec<usize> = picks.iter().map(|&query| depths[query]).collect();

@@ -9,7 +9,7 @@ use spandrel_io::Direct;
 
 use super::error::CalibrateError;
 use super::queries::Queries;
-use super::truth::Nearest;
+use super::truth::TrueNeighbours;
 use crate::fetch::{ListPlace, NearList};
 use crate::files::open_file;
 use crate::probe::Prober;
@@ -35,7 +35,7 @@ pub(super) struct RanksOf<'a> {
 /// first list that holds it, counted from 0, or `u32::MAX` where none of the `lists_max` nearest does.
 pub(super) fn ranks(
     of: RanksOf<'_>,
-    nearest: &[Nearest],
+    nearest: &[TrueNeighbours],
     pool: &ThreadPool,
     go_on: &mut dyn FnMut() -> bool,
 ) -> Result<Vec<Vec<u32>>, CalibrateError> {
@@ -75,7 +75,7 @@ impl<'a> Ranker<'a> {
     }
 
     /// The places for the neighbours of one query. Few lists hold all of them for most.
-    fn ranks(&mut self, query: usize, nearest: &Nearest, holders: &Holders) -> Vec<u32> {
+    fn ranks(&mut self, query: usize, nearest: &TrueNeighbours, holders: &Holders) -> Vec<u32> {
         let RanksOf { index, queries, lists_max: most, .. } = self.of;
         // Those that only say what to expect of codes are searched for it.
         if !query.is_multiple_of(queries.times) && matches!(index.list_layout(), ListLayout::Coded(_)) {
@@ -86,7 +86,7 @@ impl<'a> Ranker<'a> {
         if are_all { ranks } else { self.among(most, query, nearest, holders) }
     }
 
-    fn among(&mut self, lists: u32, query: usize, nearest: &Nearest, holders: &Holders) -> Vec<u32> {
+    fn among(&mut self, lists: u32, query: usize, nearest: &TrueNeighbours, holders: &Holders) -> Vec<u32> {
         let RanksOf { index, queries, .. } = self.of;
         let Ranker { row, prober, rank_of_list, .. } = self;
         row.clear();
@@ -116,7 +116,7 @@ impl Holders {
     /// Reads lists where it takes that: for replicas, and where lists name vectors by their ids.
     fn find(
         index: &Index,
-        nearest: &[Nearest],
+        nearest: &[TrueNeighbours],
         go_on: &mut dyn FnMut() -> bool,
     ) -> Result<Holders, CalibrateError> {
         let by_location = matches!(index.list_layout(), ListLayout::Coded(_));

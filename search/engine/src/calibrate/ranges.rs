@@ -15,7 +15,7 @@ use spandrel_index::{Index, Location, Metric, Segment, norm_squared};
 use super::error::CalibrateError;
 use super::queries::{Pages, Queries};
 use super::rule::Rule;
-use super::truth::Nearest;
+use super::truth::TrueNeighbours;
 use crate::accept::Accepted;
 use crate::range_lists::{Bounds, HeadScore, Within};
 use crate::subject::{Query, Subject};
@@ -39,7 +39,7 @@ const QUERIES: usize = 16;
 pub(super) struct RangesOf<'a> {
     pub(super) index: &'a Index,
     pub(super) queries: &'a Queries,
-    pub(super) nearest: &'a [Nearest],
+    pub(super) nearest: &'a [TrueNeighbours],
     /// Numbers of neighbours that radii are chosen by.
     pub(super) ks: &'a [u32],
     pub(super) rule: Rule,

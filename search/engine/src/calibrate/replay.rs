@@ -12,7 +12,7 @@ use super::error::CalibrateError;
 use super::queries::Queries;
 use super::scores::Scores;
 use super::seen::{Seen, Walked};
-use super::truth::Nearest;
+use super::truth::TrueNeighbours;
 use crate::accept::Accepted;
 use crate::collect::{Collect as _, Collecting, Keep, Recorder, TopK};
 use crate::fetch::{ListPlace, NearList};
@@ -31,7 +31,7 @@ use crate::terms::Terms;
 #[derive(Clone, Copy)]
 pub(super) struct Field<'a> {
     pub(super) queries: &'a Queries,
-    pub(super) nearest: &'a [Nearest],
+    pub(super) nearest: &'a [TrueNeighbours],
     /// How many lists are read before each of a query's neighbours is found.
     pub(super) ranks: &'a [Vec<u32>],
     /// Lists that are tried at most.

@@ -19,7 +19,7 @@ use super::replay::{Asked, Field, Outcome};
 use super::rule::Rule;
 use super::setting::{STEPS_MAX, STEPS_MAX_SMALL, Setting};
 use super::stopping::{Stopping, Traced};
-use super::truth::{Nearest, nearest};
+use super::truth::{TrueNeighbours, nearest};
 use crate::collect::Keep;
 use crate::costs::{CODES_PER_PAGE, CODES_PER_VECTOR};
 use crate::pruning::{RECALL_DEFAULT, SMALL_INDEX};
@@ -79,7 +79,7 @@ pub(super) struct Given<'a> {
 pub(super) struct Trials<'a> {
     index: &'a Index,
     queries: &'a Queries,
-    nearest: Vec<Nearest>,
+    nearest: Vec<TrueNeighbours>,
     /// How many lists are read before each of a query's neighbours is found.
     ranks: Vec<Vec<u32>>,
     /// Numbers of neighbours that are asked for.

@@ -29,7 +29,7 @@ const EQUALS_MAX: usize = 1024;
 
 /// Neighbours of one query, best first: what names each in the lists (its id where lists hold ids, else the bits of its location),
 /// and its distance.
-pub(super) struct Nearest {
+pub(super) struct TrueNeighbours {
     pub(super) names: Vec<u64>,
     pub(super) distances: Vec<f32>,
     /// Names of the vectors that equal the query, itself among them, ascending. They are none of its neighbours: a stranger
@@ -47,7 +47,7 @@ pub(super) fn nearest(
     depths: &[usize],
     pool: &ThreadPool,
     go_on: &mut dyn FnMut() -> bool,
-) -> Result<Vec<Nearest>, CalibrateError> {
+) -> Result<Vec<TrueNeighbours>, CalibrateError> {
     let walk = Walk::new(index);
     let mut states: Vec<State<'_>> =
         (0..queries.len()).map(|query| State::new(index, queries, query, depths[query])).collect();
@@ -113,13 +113,13 @@ impl<'a> State<'a> {
         }
     }
 
-    fn finish(mut self, metric: Metric, own: Option<u64>) -> Nearest {
+    fn finish(mut self, metric: Metric, own: Option<u64>) -> TrueNeighbours {
         // An inner product with itself may be among the least.
         self.equals.extend(own);
         self.equals.sort_unstable();
         self.equals.dedup();
         let keys = self.top.finish();
-        Nearest {
+        TrueNeighbours {
             names: keys.iter().map(|key| key.id).collect(),
             distances: keys.iter().map(|key| key.distance(metric)).collect(),
             equals: self.equals,

@@ -3,16 +3,16 @@ use crate::collect::Key;
 
 /// Keeps the `k` smallest keys of those offered, in order.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Nearest {
+pub(super) struct RowNearest {
     k: usize,
     keys: Vec<Key>,
     /// No score above this is wanted: that of the radius, or of the `k`-th once there are `k`.
     limit: f32,
 }
 
-impl Nearest {
-    pub(super) fn new(k: usize, limit: f32) -> Nearest {
-        Nearest { k, keys: Vec::with_capacity(k), limit }
+impl RowNearest {
+    pub(super) fn new(k: usize, limit: f32) -> RowNearest {
+        RowNearest { k, keys: Vec::with_capacity(k), limit }
     }
 
     /// No score above this is wanted.
@@ -59,7 +59,7 @@ mod tests {
 
     #[test]
     fn the_smallest_are_kept_in_order() {
-        let mut nearest = Nearest::new(3, 50.0);
+        let mut nearest = RowNearest::new(3, 50.0);
         for (number, score) in [9.0, 3.0, 7.0, 3.0, 8.0, 1.0].into_iter().enumerate() {
             nearest.offer(score, 10 - number as u64);
         }
@@ -68,7 +68,7 @@ mod tests {
         assert_eq!(nearest.limit(), 3.0);
         nearest.offer(3.0, 8);
         assert_eq!(nearest.keys().iter().map(|key| key.id).collect::<Vec<_>>(), [5, 7, 8]);
-        let mut within = Nearest::new(2, 5.0);
+        let mut within = RowNearest::new(2, 5.0);
         within.offer(4.0, 1);
         assert_eq!((within.limit(), within.is_full()), (5.0, false));
     }

@@ -1,6 +1,6 @@
 //! A row of a group on its way.
 use super::lists::ListAt;
-use super::nearest::Nearest;
+use super::nearest::RowNearest;
 use super::reach::Scale;
 
 /// An entry of a list.
@@ -12,7 +12,7 @@ pub(super) struct EntryAt {
 
 /// A row of a group.
 pub(super) struct Row {
-    pub(super) nearest: Nearest,
+    pub(super) nearest: RowNearest,
     /// Itself, where an index is joined with itself.
     pub(super) own: Option<EntryAt>,
     pub(super) inverse_norm: f32,
@@ -47,7 +47,7 @@ mod tests {
     #[test]
     fn a_row_looks_as_far_as_the_radius_allows() {
         let row = |limit| Row {
-            nearest: Nearest::new(2, limit),
+            nearest: RowNearest::new(2, limit),
             own: None,
             inverse_norm: 0.0,
             length_squared: 0.0,

@@ -6,7 +6,7 @@ use super::reach::{BUCKETS, Reach, Scale};
 
 /// A true neighbour.
 #[derive(Clone, Copy)]
-pub(super) struct Neighbour {
+pub(super) struct TrueNeighbour {
     pub(super) score: f32,
     pub(super) list: ListAt,
 }
@@ -47,7 +47,7 @@ pub(super) struct RowBuckets {
 impl RowBuckets {
     pub(super) fn of(
         row: &RowDistances,
-        truth: &[Neighbour],
+        truth: &[TrueNeighbour],
         offset: f32,
         size: impl Fn(ListAt) -> u64,
     ) -> RowBuckets {

@@ -8,7 +8,7 @@ use spandrel_index::{HeadSpace, Index, Location, Metric, inverse_norm, norm_squa
 
 use super::groups::{GroupAt, GroupRows, all_lists};
 use super::lists::{JoinList, ListAt, Lists, rounds};
-use super::nearest::Nearest;
+use super::nearest::RowNearest;
 use super::reach::{BUCKETS, Reach, Scale};
 use super::row::{EntryAt, Looks, Row};
 use crate::probe::Prober;
@@ -131,7 +131,7 @@ impl<'a> Scanner<'a> {
         group: &GroupAt,
         rows: &GroupRows,
         spend: Spend,
-    ) -> Result<Vec<Nearest>, JoinError> {
+    ) -> Result<Vec<RowNearest>, JoinError> {
         let of_rows = self.rows(group, rows);
         self.scan_rows(group, rows, of_rows, spend)
     }
@@ -143,10 +143,10 @@ impl<'a> Scanner<'a> {
         rows: &GroupRows,
         spend: Spend,
         limits: &[f32],
-    ) -> Result<Vec<Nearest>, JoinError> {
+    ) -> Result<Vec<RowNearest>, JoinError> {
         let mut of_rows = self.rows(group, rows);
         for (row, &limit) in of_rows.iter_mut().zip(limits) {
-            row.nearest = Nearest::new(self.k, limit);
+            row.nearest = RowNearest::new(self.k, limit);
         }
         self.scan_rows(group, rows, of_rows, spend)
     }
@@ -157,7 +157,7 @@ impl<'a> Scanner<'a> {
         rows: &GroupRows,
         mut of_rows: Vec<Row>,
         spend: Spend,
-    ) -> Result<Vec<Nearest>, JoinError> {
+    ) -> Result<Vec<RowNearest>, JoinError> {
         let (Spend::Near { lists, .. } | Spend::Within { lists }) = spend else {
             self.scan_all(&rows.rows, &mut of_rows, false)?;
             return Ok(of_rows.into_iter().map(|row| row.nearest).collect());
@@ -183,7 +183,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// The nearest of each row of some groups among all vectors, these named by their locations.
-    pub(super) fn truth(&mut self, groups: &[(GroupAt, GroupRows)]) -> Result<Vec<Nearest>, JoinError> {
+    pub(super) fn truth(&mut self, groups: &[(GroupAt, GroupRows)]) -> Result<Vec<RowNearest>, JoinError> {
         let mut of_rows = Vec::new();
         for (group, rows) in groups {
             of_rows.append(&mut self.rows(group, rows));
@@ -294,7 +294,7 @@ impl<'a> Scanner<'a> {
             // CAST: widening
             let own = rows.own_from.map(|first| EntryAt { list: group.list, entry: first as usize + number });
             Row {
-                nearest: Nearest::new(self.k, self.limit),
+                nearest: RowNearest::new(self.k, self.limit),
                 own,
                 inverse_norm: if is_cosine { inverse_norm(dtype, row) } else { 0.0 },
                 // CAST: rounds

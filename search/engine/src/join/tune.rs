@@ -9,9 +9,9 @@ use super::error::JoinError;
 use super::groups::{GROUP_ROWS, GroupAt, GroupRows, Queries, SAMPLE_GROUPS, SAMPLE_ROWS, sample};
 use super::lists::{ListAt, Lists};
 use super::memory::NEAR_MAX;
-use super::nearest::Nearest;
+use super::nearest::RowNearest;
 use super::reach::Reach;
-use super::sample::{Neighbour, RowBuckets, RowDistances, budget_of, mean_of};
+use super::sample::{TrueNeighbour, RowBuckets, RowDistances, budget_of, mean_of};
 use super::scan::{ScanWork, Scanner, Spend};
 use crate::collect::Key;
 
@@ -79,7 +79,7 @@ struct Example {
     group: GroupAt,
     rows: GroupRows,
     /// The true neighbours of its rows.
-    truth: Vec<Vec<Neighbour>>,
+    truth: Vec<Vec<TrueNeighbour>>,
 }
 
 impl Tuning<'_> {
@@ -93,7 +93,7 @@ impl Tuning<'_> {
         let nearest = Tuning { limit: f32::INFINITY, ..self };
         let (mut examples, mut work) = nearest.examples(groups)?;
         let truths = || examples.iter().flat_map(|example| &example.truth);
-        let within = |truth: &&Vec<Neighbour>| truth.first().is_some_and(|first| first.score <= self.limit);
+        let within = |truth: &&Vec<TrueNeighbour>| truth.first().is_some_and(|first| first.score <= self.limit);
         if truths().filter(|truth| !truth.is_empty()).count() < ROWS_MIN {
             return Ok((everything, work));
         }
@@ -164,12 +164,12 @@ impl Tuning<'_> {
     }
 
     /// Neighbours that are named by their locations.
-    fn neighbours(&self, found: &Nearest) -> Vec<Neighbour> {
+    fn neighbours(&self, found: &RowNearest) -> Vec<TrueNeighbour> {
         let one = |key: &Key| {
             let at = Location::of_bits(key.id);
             let directory = &self.index.segments()[usize::from(at.segment())].directory;
             let list = ListAt { segment: at.segment(), list: directory.list_of(at.position(), 0) };
-            Neighbour { score: key.score(), list }
+            TrueNeighbour { score: key.score(), list }
         };
         found.keys().iter().map(one).collect()
     }
@@ -185,7 +185,7 @@ impl Tuning<'_> {
             let (near, distances) = scanner.near_distances(&example.group, &example.rows, lists);
             Ok(RowDistances::of(&near, distances, example.rows.numbers.len()))
         })?;
-        let rows: Vec<(&RowDistances, &[Neighbour])> = distances
+        let rows: Vec<(&RowDistances, &[TrueNeighbour])> = distances
             .iter()
             .zip(examples)
             .flat_map(|(rows, of)| rows.iter().zip(of.truth.iter().map(Vec::as_slice)))
@@ -214,7 +214,7 @@ impl Tuning<'_> {
     /// What a search of the sample finds.
     fn measure(&self, examples: &[Example], spend: Spend) -> Result<(Tuned, ScanWork), JoinError> {
         let (recalls, took) = self.each(examples, |example, scanner| {
-            let last = |truth: &Vec<Neighbour>| truth.last().map(|last| last.score);
+            let last = |truth: &Vec<TrueNeighbour>| truth.last().map(|last| last.score);
             // Rows without neighbours want none.
             let limits: Vec<f32> =
                 example.truth.iter().map(|truth| last(truth).unwrap_or(f32::NEG_INFINITY)).collect();
@@ -222,7 +222,7 @@ impl Tuning<'_> {
                 Spend::Within { .. } => scanner.scan_within(&example.group, &example.rows, spend, &limits)?,
                 _ => scanner.scan(&example.group, &example.rows, spend)?,
             };
-            let recall = |(found, truth): (&Nearest, &Vec<Neighbour>)| {
+            let recall = |(found, truth): (&RowNearest, &Vec<TrueNeighbour>)| {
                 Some((recall_of(found, last(truth)?, truth.len()), truth.len()))
             };
             Ok(found.iter().zip(&example.truth).filter_map(recall).collect::<Vec<_>>())
@@ -280,7 +280,7 @@ impl Tuned {
 }
 
 /// The share of `count` true neighbours, the last of them with a score of `last`, that was found, ties at the last one counted.
-fn recall_of(found: &Nearest, last: f32, count: usize) -> f64 {
+fn recall_of(found: &RowNearest, last: f32, count: usize) -> f64 {
     let hits = found.keys().iter().filter(|key| key.score() <= last).count();
     hits as f64 / count as f64 // CAST: small counts
 }

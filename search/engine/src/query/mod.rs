@@ -24,7 +24,7 @@ use crate::scan::QueryRow;
 use crate::subject::Subject;
 use choosing::Choosing;
 use fetching::Fetching;
-use probed::Probed;
+use probed::ProbedLists;
 use scanning::Scanning;
 use step::Step;
 
@@ -47,7 +47,7 @@ pub(crate) struct QuerySlot {
 #[derive(Default)]
 struct States {
     now: State,
-    probed: Probed,
+    probed: ProbedLists,
     scanning: Scanning,
     choosing: Choosing,
     fetching: Fetching,

@@ -27,7 +27,7 @@ const FARTHEST: f64 = 0.15;
 
 /// The lists of a query.
 #[derive(Debug, Default)]
-pub(super) struct Probed {
+pub(super) struct ProbedLists {
     /// Lists chosen last and not scanned so far: nearest first, or in file order where they are read.
     pub(super) places: Vec<ListPlace>,
     /// Of these, the first `shared` are searched for every query: small values of a partition share them. It is
@@ -42,7 +42,7 @@ pub(super) struct Probed {
     wider: Option<u32>,
 }
 
-impl Probed {
+impl ProbedLists {
     /// Chooses the first lists.
     pub(super) fn begin(&mut self, step: &mut Step<'_>) {
         self.clear();
@@ -128,7 +128,7 @@ impl Probed {
     fn choose_nearest(&mut self, step: &mut Step<'_>) {
         let (plan, index) = (step.plan, step.query.index);
         let is_read = index.codes_tier() == Tier::Ssd;
-        let Probed { places, shared, asked, unreadable, vectors, wider } = self;
+        let ProbedLists { places, shared, asked, unreadable, vectors, wider } = self;
         let planned = plan.probe.of_query(&step.query);
         let probe = match *wider {
             Some(lists) => ProbePlan { lists, beyond: 0, ..planned },

@@ -8,7 +8,7 @@ use crate::fetch::{ListRead, plan};
 use crate::filter_plan::FilterPlan;
 use crate::kept;
 use crate::query::explaining;
-use crate::query::probed::Probed;
+use crate::query::probed::ProbedLists;
 use crate::query::step::Step;
 use crate::scan::{ReadList, Sink};
 
@@ -20,7 +20,7 @@ pub(super) struct Scanning {
 
 impl Scanning {
     /// Scans the lists chosen where they are in memory, and asks for them where they are not.
-    pub(super) fn begin(&mut self, probed: &mut Probed, step: &mut Step<'_>) {
+    pub(super) fn begin(&mut self, probed: &mut ProbedLists, step: &mut Step<'_>) {
         self.clear();
         if step.filter_plan() == Some(FilterPlan::Codes) {
             let (running, query) = (step.running, step.query);
@@ -37,7 +37,7 @@ impl Scanning {
     }
 
     /// Asks for the lists that were chosen.
-    fn ask(&mut self, probed: &Probed, step: &mut Step<'_>) {
+    fn ask(&mut self, probed: &ProbedLists, step: &mut Step<'_>) {
         let first = self.requests.len();
         let merging = step.query.index.merging();
         let merging = Merging { gap_bytes: step.scan.gap_bytes(merging), ..merging };
@@ -52,7 +52,7 @@ impl Scanning {
 
     /// With nothing under way: asks for more lists in place of unreadable ones, where the others hold fewer than `k` vectors, or where few near
     /// the query match.
-    pub(super) fn replace(&mut self, probed: &mut Probed, step: &mut Step<'_>) {
+    pub(super) fn replace(&mut self, probed: &mut ProbedLists, step: &mut Step<'_>) {
         if probed.is_short(step) {
             probed.choose(step);
             self.ask(probed, step);
@@ -66,7 +66,7 @@ impl Scanning {
         &mut self,
         number: usize,
         result: &Result<ReadBuf, ReadError>,
-        probed: &mut Probed,
+        probed: &mut ProbedLists,
         step: &mut Step<'_>,
     ) {
         let read = self.requests[number];
@@ -93,7 +93,7 @@ impl Scanning {
 }
 
 /// Scans the lists chosen last, which are in memory.
-fn scan_resident(probed: &mut Probed, step: &mut Step<'_>) {
+fn scan_resident(probed: &mut ProbedLists, step: &mut Step<'_>) {
     let (running, query) = (step.running, step.query);
     let (shared, near) = probed.places.split_at(probed.shared);
     let mut end = None;
@@ -112,7 +112,7 @@ fn scan_resident(probed: &mut Probed, step: &mut Step<'_>) {
 }
 
 /// Scans the lists of a read, each checked before.
-fn scan_read(read: ListRead, bytes: &[u8], probed: &mut Probed, step: &mut Step<'_>) {
+fn scan_read(read: ListRead, bytes: &[u8], probed: &mut ProbedLists, step: &mut Step<'_>) {
     for at in read.first..read.end {
         let place = probed.places[at];
         let from = (place.offset - read.extent.offset) as usize; // CAST: usize is 64 bits

@@ -46,9 +46,9 @@ impl Ask {
         let lists = asked.lists(index);
         // CAST: widening
         for (field, found, limit) in [
-            ("k", params.k, limits.k),
-            (field, compared, limits.documents),
-            ("options.max_lists", lists as usize, limits.lists),
+            ("k", params.k, limits.k_max),
+            (field, compared, limits.documents_max),
+            ("options.max_lists", lists as usize, limits.lists_max),
         ] {
             if found > limit as usize {
                 return Err(Refusal::limit(field, found, limit as usize));
@@ -61,8 +61,8 @@ impl Ask {
 
 /// The same, with no more than the server's limits of what the caller named no number of.
 fn within(asked: DocumentParams, index: &Index, limits: &Limits) -> DocumentParams {
-    let lists = asked.lists(index).min(limits.lists);
-    let compared = asked.compared(index).min(limits.documents as usize) as u32; // CAST: a limit of 32 bits
+    let lists = asked.lists(index).min(limits.lists_max);
+    let compared = asked.compared(index).min(limits.documents_max as usize) as u32; // CAST: a limit of 32 bits
     DocumentParams {
         max_lists: asked.max_lists.or((lists < asked.lists(index)).then_some(lists)),
         rerank: asked.rerank.or(((compared as usize) < asked.compared(index)).then_some(compared)), // CAST: widening
@@ -78,7 +78,7 @@ pub(crate) fn offsets(
     limits: &Limits,
 ) -> Result<DocumentOffsets, Refusal> {
     let field = if form.is_one() { "query.documents.offsets" } else { "queries.documents.offsets" };
-    let documents_max = if form.is_one() { 1 } else { limits.batch as usize }; // CAST: widening
+    let documents_max = if form.is_one() { 1 } else { limits.batch_max as usize }; // CAST: widening
     if given.len() > documents_max + 1 {
         return Err(match form.is_one() {
             true => Refusal::field(
@@ -94,9 +94,9 @@ pub(crate) fn offsets(
     let all = if given.is_empty() { &whole[..] } else { &all };
     let offsets = DocumentOffsets::new(all, rows as u64).map_err(|e| Refusal::field(field, e.to_string()))?;
     match offsets.rows_max() {
-        found if found > limits.document_vectors => {
+        found if found > limits.document_vectors_max => {
             let message =
-                format!("a document of {found} vectors, the server's limit is {}", limits.document_vectors);
+                format!("a document of {found} vectors, the server's limit is {}", limits.document_vectors_max);
             Err(Refusal::field(field, message))
         }
         _ => Ok(offsets),

@@ -56,7 +56,7 @@ impl Form {
 
     /// Refuses no queries, and more than there may be.
     pub(crate) fn check(self, count: usize, limits: &Limits) -> Result<(), Refusal> {
-        let batch_max = limits.batch as usize; // CAST: widening
+        let batch_max = limits.batch_max as usize; // CAST: widening
         match (self.is_one(), count) {
             (_, 0) if matches!(self, Form::TokensOne | Form::TokensBatch) => {
                 Err(Refusal::field(self.field(), "no elements; set floats or raw"))

@@ -8,7 +8,7 @@ use crate::refusal::Refusal;
 
 /// Refuses parameters that are over the server's limits, or that no index takes. To ask for more than there is asks for all.
 pub(crate) fn check(params: &SearchParams, index: &Index, limits: &Limits) -> Result<(), Refusal> {
-    let k_max = limits.k as usize; // CAST: widening
+    let k_max = limits.k_max as usize; // CAST: widening
     if params.k > k_max {
         return Err(Refusal::limit("k", params.k, k_max));
     }
@@ -20,8 +20,8 @@ pub(crate) fn check(params: &SearchParams, index: &Index, limits: &Limits) -> Re
         Some(Rerank::Errors(_)) | None => 0,
     };
     for (field, found, all, limit) in [
-        ("options.max_lists", params.max_lists.unwrap_or_default(), index.lists().into(), limits.lists),
-        ("options.rerank", rerank, index.vectors(), limits.rerank),
+        ("options.max_lists", params.max_lists.unwrap_or_default(), index.lists().into(), limits.lists_max),
+        ("options.rerank", rerank, index.vectors(), limits.rerank_max),
     ] {
         let found = u64::from(found).min(all);
         if found > limit.into() {
@@ -35,7 +35,7 @@ pub(crate) fn check(params: &SearchParams, index: &Index, limits: &Limits) -> Re
 /// are.
 pub(crate) fn lists_cap(params: &SearchParams, index: &Index, limits: &Limits) -> Option<u32> {
     let is_alone = params.recall.is_none() && params.epsilon.is_none() && params.max_lists.is_none();
-    (params.min_head_score.is_some() && is_alone && index.lists() > limits.lists).then_some(limits.lists)
+    (params.min_head_score.is_some() && is_alone && index.lists() > limits.lists_max).then_some(limits.lists_max)
 }
 
 /// Tells of answers that the server's own number of lists ended: their caller named none, and would take them for whole.

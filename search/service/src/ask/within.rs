@@ -44,7 +44,7 @@ pub(crate) struct EndOfRange {
 impl AskWithin {
     /// Refuses what is over the server's limits.
     pub(crate) fn check(&self, limits: &Limits) -> Result<(), Refusal> {
-        let limit = limits.range_results as usize; // CAST: widening
+        let limit = limits.range_results_max as usize; // CAST: widening
         match self.params.max_results {
             Some(found) if found > limit => Err(Refusal::limit("max_results", found, limit)),
             _ => Ok(()),

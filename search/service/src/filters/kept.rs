@@ -58,7 +58,7 @@ struct One {
 }
 
 /// A filter that somebody asks for. Where it was not compiled, it is forgotten once the last who asks is gone.
-pub(super) struct Asked<'a> {
+pub(super) struct KeptFilter<'a> {
     kept: &'a Kept,
     key: Key,
     /// What all who ask for it share.
@@ -96,7 +96,7 @@ impl Kept {
     }
 
     /// Asks for a filter, which may be compiled already, or be compiled by another call.
-    pub(super) fn ask(&self, key: Key, bound: Bound) -> Asked<'_> {
+    pub(super) fn ask(&self, key: Key, bound: Bound) -> KeptFilter<'_> {
         let own = Arc::new(bound);
         let mut state = self.lock();
         let now = state.next;
@@ -109,7 +109,7 @@ impl Kept {
         state.slots.insert(now, One { key, bound: Arc::clone(&bound), slot: Arc::clone(&slot) });
         // Its own, which may be long, goes after the lock.
         drop(state);
-        Asked { kept: self, key, bound, slot, is_first }
+        KeptFilter { kept: self, key, bound, slot, is_first }
     }
 
     /// Forgets the filter that was not asked for the longest among those that nobody uses; false if all are used.
@@ -136,7 +136,7 @@ impl Kept {
     }
 }
 
-impl Drop for Asked<'_> {
+impl Drop for KeptFilter<'_> {
     fn drop(&mut self) {
         if self.slot.initialized() {
             return;
@@ -162,7 +162,7 @@ mod tests {
         Key([id, 0])
     }
 
-    fn ask(kept: &Kept, id: u64) -> Asked<'_> {
+    fn ask(kept: &Kept, id: u64) -> KeptFilter<'_> {
         kept.ask(key(id), Bound::Ids(vec![id]))
     }
 

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use spandrel_filter::{Bound, Schema};
 use spandrel_index::Index;
 use spandrel_index::attributes::{CompileError, CompileLimits, compile};
+use spandrel_index::format::OpenError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout_at;
 
@@ -24,7 +25,6 @@ pub(crate) use self::kept::Compiled;
 use self::kept::{Kept, Key, Keys};
 use self::memory::{Memory, Taken};
 use crate::ask::{AskFilter, FilterTold, Written};
-use crate::causes::with_causes;
 use crate::refusal::Refusal;
 use crate::stopping::StopFlag;
 
@@ -59,7 +59,7 @@ struct Shared {
 }
 
 /// A filter as far as it is read.
-pub(crate) enum Asked {
+pub(crate) enum AskedFilter {
     /// One that takes long to read is not, until there is a place.
     Long(Arc<AskFilter>),
     Read(ReadFilter),
@@ -119,9 +119,9 @@ impl Filters {
     }
 
     /// Time that a filter waits for others that are to be compiled; 0 where another call has it compiled.
-    pub(crate) fn delay(&self, asked: &Asked) -> Duration {
+    pub(crate) fn delay(&self, asked: &AskedFilter) -> Duration {
         match asked {
-            Asked::Read(filter) if self.kept.is_asked(filter.key) => Duration::ZERO,
+            AskedFilter::Read(filter) if self.kept.is_asked(filter.key) => Duration::ZERO,
             _ => self.shared.compiling.delay(),
         }
     }
@@ -153,33 +153,33 @@ impl Filters {
         filter: Arc<AskFilter>,
         index: &Index,
         explained: bool,
-    ) -> Result<Asked, Refusal> {
+    ) -> Result<AskedFilter, Refusal> {
         match filter.is_short() {
-            true => Ok(Asked::Read(ReadFilter::of(&filter, index.schema(), explained, &self.keys)?)),
-            false => Ok(Asked::Long(filter)),
+            true => Ok(AskedFilter::Read(ReadFilter::of(&filter, index.schema(), explained, &self.keys)?)),
+            false => Ok(AskedFilter::Long(filter)),
         }
     }
 
     /// What a filter matches, where that is known.
-    pub(crate) fn kept(&self, asked: &Asked) -> Option<Arc<Compiled>> {
+    pub(crate) fn kept(&self, asked: &AskedFilter) -> Option<Arc<Compiled>> {
         match asked {
-            Asked::Read(filter) => self.kept.compiled(filter.key),
-            Asked::Long(_) => None,
+            AskedFilter::Read(filter) => self.kept.compiled(filter.key),
+            AskedFilter::Long(_) => None,
         }
     }
 
     /// What a filter matches in `index`, by the deadline; `explained` to tell of it, `waiting` where it was counted.
     pub(crate) async fn get(
         &self,
-        asked: Asked,
+        asked: AskedFilter,
         waiting: Option<Waiting>,
         index: &Arc<Index>,
         explained: bool,
         deadline: Instant,
     ) -> Result<Found, Refusal> {
         let ReadFilter { field, key, bound, written } = match asked {
-            Asked::Read(filter) => filter,
-            Asked::Long(filter) => {
+            AskedFilter::Read(filter) => filter,
+            AskedFilter::Long(filter) => {
                 let (schema, keys) = (Arc::clone(index.schema()), self.keys.clone());
                 let place = place(&self.shared.reading, deadline).await?;
                 let read = move |_: &AtomicBool| ReadFilter::of(&filter, &schema, explained, &keys);
@@ -227,7 +227,7 @@ impl Filters {
         let compiling = blocking(place, deadline, move |stop| {
             let _timed = shared.compiling.timed();
             let limits = CompileLimits { memory_bytes, deadline: Some(deadline), stop };
-            let matches = compile(&index, &bound, limits).map_err(|error| refusal(field, &error))?;
+            let matches = compile(&index, &bound, limits).map_err(|error| refusal(field, error))?;
             taken.keep(rest + matches.memory_bytes());
             Ok(Compiled { matches: Arc::new(matches), _taken: taken })
         });
@@ -254,13 +254,14 @@ fn memory_bytes(index: &Index) -> usize {
 }
 
 /// Why a filter was not compiled.
-fn refusal(field: &'static str, error: &CompileError) -> Refusal {
+fn refusal(field: &'static str, error: CompileError) -> Refusal {
     match error {
         CompileError::Memory { .. } => Refusal::field(field, error.to_string()),
         CompileError::Deadline => Refusal::Deadline,
         CompileError::Stopped => Refusal::Cancelled,
-        CompileError::Open(error) => Refusal::Damaged(with_causes(error)),
-        error => Refusal::Internal(with_causes(error)),
+        CompileError::Open(OpenError::Stopped { .. }) => Refusal::Cancelled,
+        CompileError::Open(error) => Refusal::DamagedAttributes(error),
+        error => Refusal::Compile(error),
     }
 }
 
@@ -277,7 +278,7 @@ async fn blocking<T: Send + 'static>(
         work(&stop)
     });
     match timeout_at(deadline.into(), working).await {
-        Ok(worked) => worked.map_err(|e| Refusal::Internal(format!("reading or compiling a filter: {e}")))?,
+        Ok(worked) => worked.map_err(Refusal::broken("reading or compiling a filter"))?,
         Err(_) => Err(Refusal::Deadline),
     }
 }

@@ -27,7 +27,7 @@ impl Filters {
             let _taken = taken;
             let limits = CompileLimits { memory_bytes, deadline: Some(deadline), stop };
             parts(&index, &filter, limits).map_err(|error| match error {
-                PartsError::Compile(error) => refusal(field, &error),
+                PartsError::Compile(error) => refusal(field, error),
                 error => Refusal::field(field, error.to_string()),
             })
         });

@@ -168,15 +168,15 @@ impl Connection {
     /// Why it should have ended by `now`, if it should.
     pub(crate) fn over(&self, now: Instant) -> Option<End> {
         let limits = &self.ledger.limits;
-        if now.saturating_duration_since(self.opened) >= limits.age {
+        if now.saturating_duration_since(self.opened) >= limits.age_max {
             return Some(End::Age);
         }
         let calls = self.lock();
-        if calls.active == 0 && now.saturating_duration_since(calls.since) >= limits.idle {
+        if calls.active == 0 && now.saturating_duration_since(calls.since) >= limits.idle_max {
             return Some(End::Idle);
         }
         let mut open = calls.open.iter().filter_map(Weak::upgrade);
-        open.any(|unread| unread.is_over(now, limits.request)).then_some(End::Unread)
+        open.any(|unread| unread.is_over(now, limits.request_max)).then_some(End::Unread)
     }
 
     /// Tells the calls that its end has come.

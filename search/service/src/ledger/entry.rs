@@ -176,7 +176,7 @@ impl Entry {
 
     /// Longest time for one message to come.
     pub(super) fn message_time(&self) -> Duration {
-        self.connection.limits().request
+        self.connection.limits().request_max
     }
 
     /// Bytes that all calls of its connection may hold.

@@ -184,9 +184,9 @@ mod tests {
     #[test]
     fn a_connection_ends_at_its_limits_with_calls_open() {
         let limits = Limits {
-            idle: Duration::from_secs(1),
-            age: Duration::from_secs(5),
-            request: Duration::from_secs(2),
+            idle_max: Duration::from_secs(1),
+            age_max: Duration::from_secs(5),
+            request_max: Duration::from_secs(2),
             ..small_limits()
         };
         let connection = connection(limits);

@@ -112,7 +112,7 @@ async fn answer(
     let credentials = Credentials { header: headers.get(header::AUTHORIZATION).cloned(), certificate: None };
     let checked = observed.tokens.check(&credentials, Scope::Search);
     checked.inspect_err(|denied| entry.turned_away(denied)).map_err(Refusal::from)?;
-    let Asked { index, id, k, filter } = asked(query)?;
+    let ById { index, id, k, filter } = asked(query)?;
     if observed.stopping.is_asked() {
         return Err(Refusal::Stopping.into());
     }
@@ -140,7 +140,7 @@ async fn answer(
 
 /// What an address asks for.
 #[derive(Debug, PartialEq)]
-struct Asked {
+struct ById {
     index: String,
     id: u64,
     k: u32,
@@ -148,7 +148,7 @@ struct Asked {
 }
 
 /// Reads the part of an address behind its `?`.
-fn asked(query: &str) -> Result<Asked, Refusal> {
+fn asked(query: &str) -> Result<ById, Refusal> {
     let (mut index, mut id, mut k, mut filter) = (None, None, None, None);
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -166,7 +166,7 @@ fn asked(query: &str) -> Result<Asked, Refusal> {
     let wrong = |field| Refusal::field(field, "expected a whole number");
     let id = id.ok_or_else(|| Refusal::field("id", "not set"))?.parse().map_err(|_| wrong("id"))?;
     let k = k.map_or(Ok(K_DEFAULT), |k| k.parse()).map_err(|_| wrong("k"))?;
-    Ok(Asked { index: index.unwrap_or_default(), id, k, filter })
+    Ok(ById { index: index.unwrap_or_default(), id, k, filter })
 }
 
 /// A value as forms write it: `+` is a space, `%` stands before a byte in two hexadecimal digits.
@@ -244,11 +244,11 @@ mod tests {
 
     #[test]
     fn addresses_are_read_or_refused() {
-        let least = Asked { index: String::new(), id: 7, k: 10, filter: None };
+        let least = ById { index: String::new(), id: 7, k: 10, filter: None };
         assert_eq!(asked("id=7").unwrap(), least);
         let most = asked("k=3&index=a.b-c_D&id=18446744073709551615&filter=a+%3D+%22%C3%a9%2B%22").unwrap();
         let filter = Some("a = \"é+\"".to_owned());
-        assert_eq!(most, Asked { index: "a.b-c_D".to_owned(), id: u64::MAX, k: 3, filter });
+        assert_eq!(most, ById { index: "a.b-c_D".to_owned(), id: u64::MAX, k: 3, filter });
         for (bad, field) in [
             ("", "id"),
             ("id=", "id"),
@@ -297,7 +297,7 @@ mod tests {
             let rest: String = (0..count).map(|_| parts[rng.random_range(0..parts.len())]).collect();
             let query = if rng.random() { format!("id=1&{rest}") } else { rest };
             match asked(&query) {
-                Ok(Asked { id, filter, .. }) => {
+                Ok(ById { id, filter, .. }) => {
                     assert!(query.contains(&format!("id={id}")), "{query}");
                     assert!(filter.is_none() || query.contains("filter"), "{query}");
                     read += 1;

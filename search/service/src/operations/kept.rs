@@ -3,6 +3,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::operation::{Kind, Operation, Outcome, State};
+use crate::causes::with_causes;
 use crate::progress::Progress;
 use crate::refusal::Refusal;
 use crate::stopping::Stopping;
@@ -62,7 +63,7 @@ impl Operations {
                     State::Cancelled
                 }
                 Err(refusal) => {
-                    tracing::warn!(id, index, ?kind, error = %refusal, "operation failed");
+                    tracing::warn!(id, index, ?kind, error = with_causes(&refusal), "operation failed");
                     State::Failed(Arc::new(refusal))
                 }
             };

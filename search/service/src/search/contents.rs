@@ -193,7 +193,7 @@ impl Contents {
         }
         let (mut fetched, room) = self.fetch(served, ids, call).await?;
         if fetched.states.contains(&FetchState::Absent) {
-            return Err(Refusal::Damaged("an id that was found by search is not among the ids".to_owned()));
+            return Err(Refusal::DamagedIds);
         }
         let mut given = fetched.hand_out(self.numbers.len());
         for answer in answers {

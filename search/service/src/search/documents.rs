@@ -99,7 +99,7 @@ impl Local {
         call: Call<'_>,
     ) -> Result<Vec<Answer>, Refusal> {
         let row_bytes = served.index().query_shape().row_bytes();
-        let tokens_max = self.limits.document_vectors as usize; // CAST: widening
+        let tokens_max = self.limits.document_vectors_max as usize; // CAST: widening
         let mut answers = Vec::with_capacity(offsets.documents());
         while answers.len() < offsets.documents() {
             let documents = at_once(offsets, answers.len(), tokens_max);

@@ -94,7 +94,7 @@ async fn handed_in<T: Send + 'static>(
         return Ok(hand_in()?);
     }
     let handed = tokio::task::spawn_blocking(hand_in).await;
-    Ok(handed.map_err(|e| Refusal::Internal(format!("handing in queries: {e}")))??)
+    Ok(handed.map_err(Refusal::broken("handing in queries"))??)
 }
 
 impl Handed<RangePart> {
@@ -167,6 +167,6 @@ impl<T: Send + 'static> Handed<T> {
     /// As [`Handed::answer`], with the engine's own error.
     pub(super) async fn reply(self) -> Result<Result<T, SearchError>, Refusal> {
         let replied = self.replied.await;
-        replied.map_err(|_| Refusal::Internal("a search thread went away without an answer".to_owned()))
+        replied.map_err(|_| Refusal::NoReply)
     }
 }

@@ -7,14 +7,14 @@ use spandrel_index::format::VectorsOf;
 
 use crate::admission::{Admitted, Load};
 use crate::call::Call;
-use crate::filters::{Asked, Compiled, Found, Waiting};
+use crate::filters::{AskedFilter, Compiled, Found, Waiting};
 use crate::refusal::Refusal;
 use crate::served::Served;
 use crate::turns::{PIECE, Turns};
 
 /// A filter that was let in.
 pub(super) struct LetIn {
-    asked: Asked,
+    asked: AskedFilter,
     /// Where it is to be compiled.
     waiting: Option<Waiting>,
     /// Where it was compiled already: it stays.
@@ -32,7 +32,7 @@ pub(super) struct Came<'r> {
 /// Lets in queries with a filter, before anything is done to compile it; `leave` is there where they were let in with others.
 pub(super) async fn let_in(
     served: &Served,
-    asked: Option<Asked>,
+    asked: Option<AskedFilter>,
     came: Came<'_>,
     leave: Option<Admitted>,
     call: Call<'_>,
@@ -53,7 +53,7 @@ pub(super) async fn let_in(
 }
 
 /// As [`let_in`], of queries that were checked and are a load as they are known without a filter.
-pub(super) fn let_in_as(served: &Served, asked: Asked, load: Load, call: Call<'_>) -> Result<LetIn, Refusal> {
+pub(super) fn let_in_as(served: &Served, asked: AskedFilter, load: Load, call: Call<'_>) -> Result<LetIn, Refusal> {
     let known = served.filters.kept(&asked);
     if known.is_some() {
         return Ok(LetIn { asked, waiting: None, _known: known });

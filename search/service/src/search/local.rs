@@ -85,7 +85,7 @@ impl Searcher for Local {
         let names = attributes.as_deref();
         let wanted = Wanted { vectors: Some("ids"), of, field: "with_attributes", names };
         let contents = Contents::of(&served, wanted, self.limits.message_bytes)?;
-        let limit = self.limits.batch as usize; // CAST: widening
+        let limit = self.limits.batch_max as usize; // CAST: widening
         match ids.len() {
             0 => return Err(Refusal::field("ids", "none given")),
             found if found > limit => return Err(Refusal::limit("ids", found, limit)),

@@ -198,7 +198,7 @@ impl Local {
     /// Candidates that are compared in a column where a query names no number: within the server's limit.
     fn column_count(&self, params: &SearchParams) -> Result<Rerank, Refusal> {
         let count = u32::try_from(params.column_candidates()?).unwrap_or(u32::MAX);
-        Ok(Rerank::Count(count.min(self.limits.rerank)))
+        Ok(Rerank::Count(count.min(self.limits.rerank_max)))
     }
 
     /// The vectors that `count` queries have in the column.
@@ -254,7 +254,7 @@ impl Local {
             match state {
                 FetchState::Found => {}
                 FetchState::Damaged => {
-                    return Err(Refusal::Damaged(format!("the vector {id} cannot be read")));
+                    return Err(Refusal::DamagedVector { id });
                 }
                 FetchState::Absent => return Err(Refusal::NoVector { id }),
             }

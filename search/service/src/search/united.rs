@@ -207,7 +207,7 @@ async fn merge<'a>(mut found: Vec<Found<'a>>, names: &[String], terms: Terms) ->
         false => answers(parts, queries, terms)?,
         true => {
             let merging = tokio::task::spawn_blocking(move || answers(parts, queries, terms));
-            merging.await.map_err(|e| Refusal::Internal(format!("merging answers: {e}")))??
+            merging.await.map_err(Refusal::broken("merging answers"))??
         }
     };
     let mut rest = found.into_iter();

@@ -127,7 +127,7 @@ impl AdminService for Admin {
                 let _place = place;
                 verify(&served, deep, &progress, &stop)
             });
-            verifying.await.map_err(|e| Refusal::Internal(format!("verifying: {e}")))?
+            verifying.await.map_err(Refusal::broken("verifying"))?
         };
         let operation = self.operations.start(Kind::Verify, &name, verifying)?;
         Ok(Response::new(message(&operation)))

@@ -113,53 +113,53 @@ pub struct Settings {
     #[arg(long, value_name = "SIZE", help_heading = "Limits", default_value_t = bytes(Limits::default().in_flight_bytes), value_parser = size(1 << 20..=1 << 40))]
     pub max_in_flight: ByteSize,
     /// Neighbours of one query.
-    #[arg(long, value_name = "N", help_heading = "Limits", default_value_t = Limits::default().k, value_parser = value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", help_heading = "Limits", default_value_t = Limits::default().k_max, value_parser = value_parser!(u32).range(1..))]
     pub max_k: u32,
     /// Lists that one query may ask for, of those there are.
-    #[arg(long, value_name = "N", help_heading = "Limits", default_value_t = Limits::default().lists, value_parser = value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", help_heading = "Limits", default_value_t = Limits::default().lists_max, value_parser = value_parser!(u32).range(1..))]
     pub max_lists: u32,
     /// Vectors that one query may ask to be compared exactly, of those there are.
-    #[arg(long, value_name = "N", help_heading = "Limits", default_value_t = Limits::default().rerank, value_parser = value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", help_heading = "Limits", default_value_t = Limits::default().rerank_max, value_parser = value_parser!(u32).range(1..))]
     pub max_rerank: u32,
     /// Documents that one query may ask to be compared by MaxSim, of those there are.
-    #[arg(long, value_name = "N", help_heading = "Limits", default_value_t = Limits::default().documents, value_parser = value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", help_heading = "Limits", default_value_t = Limits::default().documents_max, value_parser = value_parser!(u32).range(1..))]
     pub max_documents: u32,
     /// Vectors of one query document.
-    #[arg(long, value_name = "N", help_heading = "Limits", default_value_t = Limits::default().document_vectors, value_parser = value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", help_heading = "Limits", default_value_t = Limits::default().document_vectors_max, value_parser = value_parser!(u32).range(1..))]
     pub max_document_vectors: u32,
     /// Vectors that one search within a radius may ask for as the best of all.
-    #[arg(long, value_name = "N", help_heading = "Limits", default_value_t = Limits::default().range_results, value_parser = value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", help_heading = "Limits", default_value_t = Limits::default().range_results_max, value_parser = value_parser!(u32).range(1..))]
     pub max_range_results: u32,
     /// Memory of the filters of an index, while they are compiled, in use or kept.
     #[arg(long, value_name = "SIZE", help_heading = "Limits", default_value_t = bytes(Limits::default().filter_bytes), value_parser = size(1 << 20..=1 << 40))]
     pub max_filters: ByteSize,
     /// Queries of one batch and ids of one fetch.
-    #[arg(long, value_name = "N", help_heading = "Limits", default_value_t = Limits::default().batch, value_parser = value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", help_heading = "Limits", default_value_t = Limits::default().batch_max, value_parser = value_parser!(u32).range(1..))]
     pub max_batch: u32,
     /// Queries of one stream under way at once.
     #[arg(long, value_name = "N", help_heading = "Limits", default_value_t = Limits::default().stream_window, value_parser = usize_in(1..=u16::MAX.into()))]
     pub stream_window: usize,
     /// Calls under way at once on one connection.
-    #[arg(long, value_name = "N", help_heading = "Limits", default_value_t = Limits::default().streams, value_parser = value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", help_heading = "Limits", default_value_t = Limits::default().streams_max, value_parser = value_parser!(u32).range(1..))]
     pub max_streams: u32,
     /// Connections at once.
-    #[arg(long, value_name = "N", help_heading = "Limits", default_value_t = Limits::default().connections, value_parser = usize_in(1..=u32::MAX.into()))]
+    #[arg(long, value_name = "N", help_heading = "Limits", default_value_t = Limits::default().connections_max, value_parser = usize_in(1..=u32::MAX.into()))]
     pub max_connections: usize,
     /// Headers of one call.
     #[arg(long, value_name = "SIZE", help_heading = "Limits", default_value_t = bytes(Limits::default().header_bytes), value_parser = size(1 << 10..=1 << 20))]
     pub max_headers: ByteSize,
     /// Time for a TLS handshake, in seconds.
-    #[arg(long, value_name = "S", help_heading = "Limits", default_value_t = Limits::default().handshake.as_secs(), value_parser = value_parser!(u64).range(1..=SECONDS_MAX))]
+    #[arg(long, value_name = "S", help_heading = "Limits", default_value_t = Limits::default().handshake_max.as_secs(), value_parser = value_parser!(u64).range(1..=SECONDS_MAX))]
     pub handshake_seconds: u64,
     /// Seconds without a call after which a connection is ended; health calls do not count.
-    #[arg(long, value_name = "S", help_heading = "Limits", default_value_t = Limits::default().idle.as_secs(), value_parser = value_parser!(u64).range(1..=SECONDS_MAX))]
+    #[arg(long, value_name = "S", help_heading = "Limits", default_value_t = Limits::default().idle_max.as_secs(), value_parser = value_parser!(u64).range(1..=SECONDS_MAX))]
     pub idle_seconds: u64,
     /// Seconds after which a connection is ended; calls under way have --request-seconds left.
-    #[arg(long, value_name = "S", help_heading = "Limits", default_value_t = Limits::default().age.as_secs(), value_parser = value_parser!(u64).range(1..=SECONDS_MAX))]
+    #[arg(long, value_name = "S", help_heading = "Limits", default_value_t = Limits::default().age_max.as_secs(), value_parser = value_parser!(u64).range(1..=SECONDS_MAX))]
     pub age_seconds: u64,
     /// Longest time of one call from its headers, also where its deadline is later, in seconds; streams go on. A connection that
     /// leaves an answer unread for that time is ended.
-    #[arg(long, value_name = "S", help_heading = "Limits", default_value_t = Limits::default().request.as_secs(), value_parser = value_parser!(u64).range(1..=SECONDS_MAX))]
+    #[arg(long, value_name = "S", help_heading = "Limits", default_value_t = Limits::default().request_max.as_secs(), value_parser = value_parser!(u64).range(1..=SECONDS_MAX))]
     pub request_seconds: u64,
     /// Send traces of calls to an OpenTelemetry collector, as in http://127.0.0.1:4317; needs a program built with
     /// --features otel [default: none].

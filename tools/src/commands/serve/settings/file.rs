@@ -101,9 +101,9 @@ mod tests {
         let dirs = ["a=here".parse().unwrap()];
         let config = settings.config(&dirs, file.indexes()).unwrap();
         assert_eq!(config.listen.port(), 1);
-        assert_eq!((config.limits.k, config.metrics), (5, None));
-        assert_eq!((config.limits.lists, config.limits.rerank), (6, 7));
-        assert_eq!((config.limits.documents, config.limits.document_vectors), (8, 9));
+        assert_eq!((config.limits.k_max, config.metrics), (5, None));
+        assert_eq!((config.limits.lists_max, config.limits.rerank_max), (6, 7));
+        assert_eq!((config.limits.documents_max, config.limits.document_vectors_max), (8, 9));
         assert!(config.tokens.unwrap().is_absolute(), "counted from the file's folder");
         let paths: Vec<(&str, &Path)> =
             config.indexes.iter().map(|i| (i.name.as_str(), i.path.as_path())).collect();
