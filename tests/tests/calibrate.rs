@@ -1,21 +1,22 @@
 //! Calibration: the default reaches its recall, depends on the index alone, and its failures lose nothing.
+mod failing;
+mod given;
+
 use std::error::Error;
-use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use spandrel_builder::filing::ReplicaRule;
-use spandrel_builder::{BuildConfig, BuildError, BuildReport, Calibrate, Silent, Unpublished, recalibrate};
+use spandrel_builder::{BuildConfig, BuildReport, Calibrate, Silent, Unpublished, recalibrate};
 use spandrel_datasets::Rows;
 use spandrel_engine::{
-    Aim, Answer, CalibrateError, CalibrateLimits, CalibrateParams, Engine, GivenQueries, Limit, ListFate,
-    Pruning, SearchParams, Stop, Truth, calibrate,
+    Aim, Answer, CalibrateError, CalibrateLimits, CalibrateParams, Engine, Limit, ListFate, Pruning,
+    SearchParams, Stop, calibrate,
 };
 use spandrel_index::codes::CodeSpec;
-use spandrel_index::format::{BODY_AT, OpenError, RecallCurves, RecallPoint, RecallSource, current};
+use spandrel_index::format::{RecallCurves, RecallPoint, RecallSource};
 use spandrel_index::{DType, Index, Metric, OpenOptions, Tier};
-use spandrel_io::FolderStore;
 use spandrel_tests::{Base, CALIBRATOR, Calibrator, LIMITS, clustered, coded, config};
 
 use crate::support::{engine_config, every_list, identity, open_engine};
@@ -336,154 +337,4 @@ fn rows_that_are_heads_are_calibrated_too() {
     let params = SearchParams { max_lists: Some(default.max_lists), ..SearchParams::new(10) };
     let found = recall(Metric::L2, &engine.search(strangers.bytes(), &params).unwrap(), &truth);
     assert!((0.93..0.99).contains(&found), "{found} by {default:?}");
-}
-
-#[test]
-fn what_cannot_be_calibrated_is_said() {
-    let dir = tempfile::tempdir().unwrap();
-    let base = Base::new(clustered(DType::U8, 16, 4000, 1));
-    base.build(&coded(Metric::L2, CodeSpec::RaBitQ { bits: 2 }, Tier::Memory, dir.path())).unwrap();
-    let index = Index::open(dir.path()).unwrap();
-    let stopped =
-        calibrate(dir.path(), index.manifest(), CalibrateParams::new(LIMITS), &mut |_| false).unwrap_err();
-    assert!(matches!(stopped, CalibrateError::Stopped), "{stopped}");
-    // A bit in every page of vectors.
-    let path = dir.path().join("vectors-1");
-    let mut bytes = fs::read(&path).unwrap();
-    bytes.iter_mut().skip(BODY_AT as usize).step_by(512).for_each(|byte| *byte ^= 1);
-    fs::write(&path, bytes).unwrap();
-    let damaged = calibrated(dir.path(), LIMITS).unwrap_err();
-    // Vectors that fit in memory are read when the index is opened.
-    assert!(matches!(damaged, CalibrateError::Open(OpenError::Checksum { .. })), "{damaged}");
-}
-
-/// Fails.
-struct Failing;
-
-impl Calibrate for Failing {
-    fn calibrate(
-        &self,
-        _: Unpublished<'_>,
-        _: &mut dyn FnMut(u64) -> bool,
-    ) -> Result<Option<RecallCurves>, Box<dyn Error + Send + Sync>> {
-        Err("calibration refused".into())
-    }
-}
-
-/// Has no opinion.
-struct Shrugging;
-
-impl Calibrate for Shrugging {
-    fn calibrate(
-        &self,
-        _: Unpublished<'_>,
-        _: &mut dyn FnMut(u64) -> bool,
-    ) -> Result<Option<RecallCurves>, Box<dyn Error + Send + Sync>> {
-        Ok(None)
-    }
-}
-
-#[test]
-fn a_build_that_fails_to_calibrate_goes_on_with_or_without() {
-    let dir = tempfile::tempdir().unwrap();
-    let base = Base::new(clustered(DType::U8, 16, 4000, 1));
-    let code = CodeSpec::RaBitQ { bits: 2 };
-    let usual = coded(Metric::L2, code, Tier::Memory, &dir.path().join("usual"));
-    base.build(&usual).unwrap();
-    for (name, by) in [("without", None), ("shrugging", Some(&Shrugging as &dyn Calibrate))] {
-        let mut config = coded(Metric::L2, code, Tier::Memory, &dir.path().join(name));
-        let failed = base.build_watched(&config, Some(&Failing), &Silent).unwrap_err();
-        assert!(matches!(failed, BuildError::Calibrate(_)), "{failed}");
-        assert_eq!(failed.source().unwrap().to_string(), "calibration refused");
-        assert!(
-            matches!(current(&FolderStore::new(&config.out)), Err(OpenError::NotAnIndex { .. })),
-            "nothing was published"
-        );
-        config.resume = true;
-        base.build_watched(&config, by, &Silent).unwrap();
-        assert!(identity(&config.out) == identity(&usual.out), "{name}");
-    }
-}
-
-/// `count` queries around the centres of the base, but much farther from them.
-fn foreign(count: usize, seed: u64) -> Rows {
-    let rows = clustered(DType::U8, 16, count, seed);
-    let other = clustered(DType::U8, 16, count, seed + 100);
-    let far = rows.bytes().iter().zip(other.bytes());
-    let bytes = far.map(|(&a, &b)| (u16::from(a) / 2 + u16::from(b) / 2) as u8).collect();
-    Rows::new(DType::U8, 16, bytes).unwrap()
-}
-
-#[test]
-fn foreign_queries_keep_their_recall_once_they_were_given() {
-    let dir = tempfile::tempdir().unwrap();
-    let base = Base::new(clustered(DType::U8, 16, 12_000, 1));
-    build(&base, &coded(Metric::L2, CodeSpec::Axes { bytes: 12 }, Tier::Memory, dir.path()));
-    let further = foreign(600, 50);
-    let by = |dir: &Path| {
-        let engine = open_engine(dir);
-        let truth = engine.search(further.bytes(), &every_list(10)).unwrap();
-        let ask = |params: SearchParams| {
-            recall(Metric::L2, &engine.search(further.bytes(), &params).unwrap(), &truth)
-        };
-        let asked = |target| ask(SearchParams { recall: Some(target), ..SearchParams::new(10) });
-        (engine.index().recall().unwrap().clone(), [0.8, 0.9, 0.95].map(asked))
-    };
-    let (rows, before) = by(dir.path());
-    assert!(before[2] < 0.93, "rows know too little of these queries: {before:?}");
-    // A truth for 100 does not tell what is as near as the last, and which of these is named makes a difference.
-    let (more, is_told) =
-        (foreign(1700, 60), |a: &Answer| a.neighbours[99].distance < a.neighbours[100].distance);
-    let answers = open_engine(dir.path()).search(more.bytes(), &every_list(101)).unwrap();
-    let told = answers.iter().zip(more.bytes().chunks(16)).filter(|(answer, _)| is_told(answer));
-    let untied: Vec<u8> = told.flat_map(|(_, row)| row).copied().take(1500 * 16).collect();
-    let given = Rows::new(DType::U8, 16, untied).unwrap();
-    let again = |truth: Option<Truth<'_>>, confidence| {
-        let given = Some(GivenQueries { rows: given.bytes(), truth });
-        let params = CalibrateParams { given, confidence, limits: LIMITS };
-        let stop = AtomicBool::new(false);
-        recalibrate(dir.path(), &Calibrator(params), &Silent, &stop).map(Option::unwrap)
-    };
-    again(None, None).unwrap();
-    let (computed, found) = by(dir.path());
-    assert_eq!((rows.source, computed.source), (RecallSource::Rows, RecallSource::Queries));
-    assert_eq!(computed.curves.iter().find(|curve| curve.k == 10).unwrap().queries, 1000);
-    for (found, target) in found.into_iter().zip([0.8, 0.9, 0.95]) {
-        // Three standard errors at 600 queries, and what lies between two points.
-        assert!((target - 0.015..target + 0.03).contains(&found), "{target}: {found}");
-    }
-    // The same with a truth that is given, for as many neighbours as it has.
-    let exact = open_engine(dir.path()).search(given.bytes(), &every_list(100)).unwrap();
-    let neighbours: Vec<_> = exact.iter().flat_map(|answer| &answer.neighbours).collect();
-    let mut ids: Vec<u64> = neighbours.iter().map(|n| n.id).collect();
-    let distances: Vec<f32> = neighbours.iter().map(|n| n.distance).collect();
-    fn truth<'a>(ids: &'a [u64], distances: &'a [f32]) -> Option<Truth<'a>> {
-        Some(Truth { ids, distances, columns: 100 })
-    }
-    let told = again(truth(&ids, &distances), None).unwrap().recall;
-    let up_to_100 = |curves: &RecallCurves| {
-        curves.curves.iter().filter(|curve| curve.k <= 100).cloned().collect::<Vec<_>>()
-    };
-    assert_eq!((up_to_100(&told), told.curves.len()), (up_to_100(&computed), 8));
-    // A bound is more than an expectation.
-    let bound = again(truth(&ids, &distances), Some(0.95)).unwrap().recall;
-    let at =
-        |curves: &RecallCurves| curves.curves[1].points.iter().map(|point| point.recall).fold(0.0, f64::max);
-    assert!(bound.confidence == Some(0.95) && at(&bound) < at(&told), "{} {}", at(&bound), at(&told));
-    // A truth of something else.
-    let reason = |error: BuildError| error.source().unwrap().to_string();
-    let good = ids[99];
-    ids[99] = 77_777;
-    assert!(
-        reason(again(truth(&ids, &distances), None).unwrap_err())
-            .ends_with("names the id 77777, which no vector of the index has")
-    );
-    ids[99] = ids[98];
-    assert!(reason(again(truth(&ids, &distances), None).unwrap_err()).ends_with("twice"));
-    ids[99] = good;
-    ids.iter_mut().for_each(|id| *id = (*id + 1) % 12_000);
-    assert!(reason(again(truth(&ids, &distances), None).unwrap_err()).contains("by an exact search"));
-    let fewer = again(truth(&ids[100..], &distances), None).unwrap_err();
-    assert!(reason(fewer).contains("149900 true neighbours are given, expected 100 for each of 1500"));
-    assert!(reason(again(None, Some(1.0)).unwrap_err()).starts_with("confidence is 1,"));
 }

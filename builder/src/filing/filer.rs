@@ -114,7 +114,13 @@ impl<'a> Filer<'a> {
     /// Files the rows whose leaf lies in `block`, appending to `out`: each row's primary first, then its replicas.
     ///
     /// The primary is the nearest head found, the lowest number among equals. Runs on the calling thread.
-    pub fn file_block(&self, block: usize, rows: Rows<'_>, scratch: &mut FilerScratch, out: &mut Vec<FiledRow>) {
+    pub fn file_block(
+        &self,
+        block: usize,
+        rows: Rows<'_>,
+        scratch: &mut FilerScratch,
+        out: &mut Vec<FiledRow>,
+    ) {
         let (mut rule, mut chosen) = (RuleScratch::default(), Vec::new());
         self.visit_block(block, rows, scratch, |row, nearest| {
             nearest.choose(self.params.rule, self.params.copies_max, &mut rule, &mut chosen);

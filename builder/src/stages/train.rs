@@ -35,7 +35,6 @@ pub(crate) fn train(state: &BuildState<'_>) -> Result<(Section, Option<QueryCode
     drop(rows);
     let layout = RecordLayout::of_filed(params);
     let wanted = (params.code.sample_rows(params.dim) as u64).min(copies.len()); // CAST: widening
-    context.progress.phase("train", wanted, "vectors");
     let (mut residuals, mut sample) = (Vec::new(), FiledSample::default());
     let keeps = params.coding_sample().is_some();
     let (mut vector, mut head) = (Vec::new(), Vec::new());
@@ -44,6 +43,7 @@ pub(crate) fn train(state: &BuildState<'_>) -> Result<(Section, Option<QueryCode
         if !residuals.is_empty() {
             break;
         }
+        context.progress.phase("train", wanted, "vectors");
         copies.sample(wanted, context, |record| {
             if holds_out && is_held_out(layout.vector(record)) {
                 return;

@@ -147,7 +147,7 @@ pub enum FileError {
         row_bytes: usize,
     },
     /// An id is too large for the format.
-    #[error("{path}: id {id} does not fit a {format} file, write npy", path = path.display())]
+    #[error("{path}: id {id} does not fit a {format} file{}", if *format == Format::Npy { "" } else { ", write npy" }, path = path.display())]
     WideId {
         /// File being written.
         path: PathBuf,

@@ -257,7 +257,7 @@ impl Transfer<'_, '_> {
         if found == expected {
             return Ok(());
         }
-        Err(Setback::Fatal(GetError::FileHeader { url: self.url.to_owned(), expected, found }))
+        Err(Setback::Fatal(GetError::Header { url: self.url.to_owned(), expected, found }))
     }
 
     /// A whole file must end where the catalogue says, also where the server told no size.

@@ -1,4 +1,7 @@
 //! One index, and the ways to hand in queries.
+mod comparing;
+mod fetching;
+
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -14,16 +17,13 @@ use spandrel_io::{Backend, ReadFile, Reader, ReaderError};
 use crate::answer::Answer;
 use crate::damage::{Damage, DamageLog};
 use crate::error::{EngineError, SearchError};
-use crate::exact::{ExactNearest, ExactPieces, ExactSearch};
 use crate::executor::{EngineConfig, Executor};
 use crate::files::{QueryFile, files_of, open_files, paths_of};
-use crate::ids::{FetchContent, FetchRequest, Fetched, Ids, Piece};
 use crate::job::{Job, Queries, Reply, Waiting};
-use crate::lookup::Lookup;
 use crate::pace::Course;
 use crate::paging::{PageCache, cached};
 use crate::params::SearchParams;
-use crate::plan::{QueryPlan, check_held};
+use crate::plan::QueryPlan;
 use crate::queue::{Backlog, Queue};
 use crate::searched::Searched;
 use crate::terms::Terms;
@@ -273,135 +273,6 @@ impl Engine {
             Some(job) => self.hand_in(job, true),
             None => Ok(()),
         }
-    }
-
-    /// Hands in ids whose vectors or attributes are wanted, without waiting. `reply` is called once, as by [`Engine::submit`].
-    /// A damaged page or block costs the ids in it and no others.
-    ///
-    /// # Errors
-    /// As [`Engine::submit`].
-    ///
-    /// # Panics
-    /// When the lookup is of another index, or an attribute or a column is none of the index's.
-    pub fn submit_fetch(
-        &self,
-        request: FetchRequest,
-        reply: impl FnOnce(Result<Fetched, SearchError>) + Send + 'static,
-    ) -> Result<(), SearchError> {
-        let FetchRequest { lookup, ids, content, deadline, stop } = request;
-        assert!(Arc::ptr_eq(lookup.index(), self.index()), "a lookup goes with the index it was opened for");
-        if ids.is_empty() {
-            reply(Ok(Fetched::default()));
-            return Ok(());
-        }
-        let (known, bytes_max) = (self.index().schema().attributes().len(), content.cell_bytes_max);
-        assert!(
-            content.attributes.iter().all(|&number| number < known),
-            "an attribute is one of the index's"
-        );
-        let cell_bytes = content.cell_bytes(ids.len());
-        if cell_bytes > bytes_max {
-            return Err(SearchError::Cells { bytes_max });
-        }
-        let vectors = content.vectors.unwrap_or_default();
-        // What is fetched of a document is its tokens.
-        let are_tokens = vectors == VectorsOf::Column && self.index().documents().is_some();
-        if content.vectors.is_some() && !are_tokens {
-            check_held(vectors, self.index())?;
-        }
-        let (row_bytes, attributes) = (self.index().shape_of(vectors).row_bytes(), content.attributes.len());
-        let reply = move |result: Result<Vec<Piece>, _>| {
-            reply(result.map(|pieces| Fetched::of(pieces, row_bytes, attributes)));
-        };
-        let ids = Ids { lookup, ids, content, cell_bytes: cell_bytes.into() };
-        let job = Job::new(ids, &self.searched, Terms { deadline, stop }, Box::new(reply));
-        self.hand_in(job, true)
-    }
-
-    /// Fetches vectors by id. Blocks until all are there.
-    ///
-    /// # Errors
-    /// [`SearchError`].
-    ///
-    /// # Panics
-    /// When the lookup is of another index.
-    pub fn fetch(&self, lookup: &Arc<Lookup>, ids: &[u64]) -> Result<Fetched, SearchError> {
-        self.fetch_content(lookup, ids, FetchContent::VECTORS)
-    }
-
-    /// Fetches what is wanted of ids. Blocks until all is there.
-    ///
-    /// # Errors
-    /// [`SearchError`].
-    ///
-    /// # Panics
-    /// As [`Engine::submit_fetch`].
-    pub fn fetch_content(
-        &self,
-        lookup: &Arc<Lookup>,
-        ids: &[u64],
-        content: FetchContent,
-    ) -> Result<Fetched, SearchError> {
-        let (sender, receiver) = bounded(1);
-        let (lookup, ids) = (Arc::clone(lookup), ids.to_vec());
-        let request = FetchRequest { lookup, ids, content, deadline: None, stop: None };
-        self.submit_fetch(request, move |result| drop(sender.send(result)))?;
-        receiver.recv().unwrap_or(Err(SearchError::Closed))
-    }
-
-    /// Hands in a piece of an exact search, to be done when nothing else waits. `reply` is called once, as by
-    /// [`Engine::submit`], with the microseconds it took.
-    ///
-    /// # Errors
-    /// As [`Engine::submit`].
-    ///
-    /// # Panics
-    /// When the search is of another index.
-    pub fn submit_exact(
-        &self,
-        search: &Arc<ExactSearch>,
-        piece: usize,
-        reply: impl FnOnce(Result<f32, SearchError>) + Send + 'static,
-    ) -> Result<(), SearchError> {
-        let pieces = ExactPieces { search: Arc::clone(search), pieces: piece..piece + 1, idle: true };
-        let reply = move |result: Result<Vec<f32>, _>| {
-            reply(result.map(|micros| micros.first().copied().unwrap_or_default()));
-        };
-        self.hand_in(self.exact_job(pieces, Box::new(reply)), true)
-    }
-
-    /// Finishes an exact search. Blocks until every vector was compared; `tell` hears how many pieces are done, and says
-    /// whether to go on.
-    ///
-    /// # Errors
-    /// [`SearchError`]; [`SearchError::Stopped`] where `tell` says so.
-    ///
-    /// # Panics
-    /// When the search is of another index.
-    pub fn exact(
-        &self,
-        search: &Arc<ExactSearch>,
-        tell: &mut dyn FnMut(usize) -> bool,
-    ) -> Result<ExactNearest, SearchError> {
-        let (all, portion) = (search.pieces(), 64 * self.executor.config().threads);
-        for first in (0..all).step_by(portion) {
-            if !tell(first) {
-                return Err(SearchError::Stopped { answered: first, queries: all });
-            }
-            let pieces = first..(first + portion).min(all);
-            let pieces = ExactPieces { search: Arc::clone(search), pieces, idle: false };
-            let (sender, receiver) = bounded(1);
-            let reply = Box::new(move |result| drop(sender.send(result)));
-            self.executor.queue().push(self.exact_job(pieces, reply), false)?;
-            receiver.recv().unwrap_or(Err(SearchError::Closed))?;
-        }
-        tell(all);
-        Ok(search.finish())
-    }
-
-    fn exact_job(&self, pieces: ExactPieces, reply: Reply<f32>) -> Arc<Job<ExactPieces>> {
-        assert!(Arc::ptr_eq(pieces.search.index(), self.index()), "an exact search goes with its own index");
-        Job::new(pieces, &self.searched, Terms::default(), reply)
     }
 
     /// Hands in a job; `limited` refuses it when too many wait. Refused, it does not reply.

@@ -71,6 +71,7 @@ mod together;
 mod union;
 mod validate;
 mod vectors;
+mod verify_plan;
 mod worker;
 
 pub use answer::{Answer, Limit, Missing, Neighbour, Work};

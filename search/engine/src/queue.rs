@@ -112,7 +112,8 @@ impl State {
             let ends = flow.ends(coming(flow).0).filter(move |&(_, deadline)| deadline > now);
             ends.map(move |(own, deadline)| {
                 let all = own + others.clone().map(|(_, (_, waiting))| *waiting.min(&own)).sum::<Duration>();
-                with_spare(side_by_side(all, self.slots)).saturating_sub(deadline.saturating_duration_since(now))
+                with_spare(side_by_side(all, self.slots))
+                    .saturating_sub(deadline.saturating_duration_since(now))
             })
         });
         lateness.max().unwrap_or_default()
@@ -215,9 +216,7 @@ impl Queue {
         let slots = state.slots;
         while let Some(flow) = state.pick() {
             let (taken, kind) = (flow.taken, flow.kind);
-            let Some(mut turn) = flow.pop(slots) else {
-                unreachable!("a flow is picked that is not empty")
-            };
+            let Some(mut turn) = flow.pop(slots) else { unreachable!("a flow is picked that is not empty") };
             match Arc::clone(&turn.job).take() {
                 Take::Piece { started, more } => {
                     flow.charge(turn.job.searched().pace.query(turn.job.course()));

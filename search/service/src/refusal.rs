@@ -150,13 +150,17 @@ impl Refusal {
             | Refusal::Unsupported(_)
             | Refusal::Files { .. } => Code::FailedPrecondition,
             Refusal::Outside { .. } => Code::PermissionDenied,
-            Refusal::DamagedVector { .. } | Refusal::DamagedIds | Refusal::DamagedAttributes(_) => Code::DataLoss,
+            Refusal::DamagedVector { .. } | Refusal::DamagedIds | Refusal::DamagedAttributes(_) => {
+                Code::DataLoss
+            }
             Refusal::Open(error) if is_damage(error) => Code::DataLoss,
             Refusal::Open(error) if matches!(cause(error), OpenError::Read { .. }) => Code::Internal,
             Refusal::Engine(EngineError::Open(_)) => Code::Internal,
             // No index, another format, or a part where it cannot be searched.
             Refusal::Open(_) | Refusal::Engine(_) => Code::FailedPrecondition,
-            Refusal::Search(_) | Refusal::NoReply | Refusal::Compile(_) | Refusal::Broken { .. } => Code::Internal,
+            Refusal::Search(_) | Refusal::NoReply | Refusal::Compile(_) | Refusal::Broken { .. } => {
+                Code::Internal
+            }
         }
     }
 

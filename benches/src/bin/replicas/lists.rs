@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use spandrel_builder::Rows;
 use spandrel_builder::cluster::Clustering;
 use spandrel_builder::filing::{
-    Filed, Filer, FilerScratch, FilingParams, FilingWidth, HeadBlocks, ReplicaRule, RuleScratch,
+    FiledRow, Filer, FilerScratch, FilingParams, FilingWidth, HeadBlocks, ReplicaRule, RuleScratch,
 };
 
 /// Bytes of the id beside every vector.
@@ -25,7 +25,7 @@ pub(crate) struct Lists {
 }
 
 impl Lists {
-    fn new(base: Rows<'_>, clustering: &Clustering, mut filed: Vec<Filed>, cap: Option<usize>) -> Lists {
+    fn new(base: Rows<'_>, clustering: &Clustering, mut filed: Vec<FiledRow>, cap: Option<usize>) -> Lists {
         if let Some(cap) = cap {
             filed = drop_over_cap(filed, clustering.count as usize, cap);
         }
@@ -165,7 +165,7 @@ pub(crate) fn file_all(
     for (row, &leaf) in clustering.leaf_of_row.iter().enumerate() {
         members[block_of_leaf[leaf as usize]].push(row as u32);
     }
-    let all: Vec<Mutex<Vec<Filed>>> = filings.iter().map(|_| Mutex::default()).collect();
+    let all: Vec<Mutex<Vec<FiledRow>>> = filings.iter().map(|_| Mutex::default()).collect();
     pool.install(|| {
         members.par_iter().enumerate().for_each_init(
             || (FilerScratch::default(), RuleScratch::default()),
@@ -190,9 +190,9 @@ pub(crate) fn file_all(
 }
 
 /// Drops the farthest replicas of lists with more than `cap` records; primaries stay.
-fn drop_over_cap(mut filed: Vec<Filed>, lists: usize, cap: usize) -> Vec<Filed> {
+fn drop_over_cap(mut filed: Vec<FiledRow>, lists: usize, cap: usize) -> Vec<FiledRow> {
     filed.par_sort_unstable_by(|a, b| {
-        let key = |f: &Filed| (f.head, !f.primary);
+        let key = |f: &FiledRow| (f.head, !f.primary);
         key(a).cmp(&key(b)).then(a.distance.total_cmp(&b.distance)).then(a.row.cmp(&b.row))
     });
     let mut lengths = vec![0_usize; lists];

@@ -7,9 +7,10 @@ use super::candidate::Candidate;
 use super::candidates::{Candidates, Keep};
 use super::contract::{Collect, Estimated, Found, Undecided};
 use super::front::{Front, FrontState};
-use crate::plan::{QueryPlan, VerifyPlan};
+use crate::plan::QueryPlan;
 use crate::subject::Query;
 use crate::terms::{End, Terms};
+use crate::verify_plan::VerifyPlan;
 
 /// Collects the `k` nearest of what is offered, in any order.
 #[derive(Debug, Default)]

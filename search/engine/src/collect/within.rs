@@ -3,9 +3,9 @@ use super::best::Key;
 use super::candidate::{Candidate, by_chance};
 use super::contract::{Collect, Estimated, Found, Undecided};
 use crate::kept;
-use crate::plan::VerifyPlan;
 use crate::subject::Query;
 use crate::terms::End;
+use crate::verify_plan::VerifyPlan;
 
 /// Standard errors by which a vector must be inside the radius to be returned with its estimate: a normal error is larger once
 /// in thirty thousand.

@@ -11,7 +11,7 @@ use super::lists::{ListAt, Lists};
 use super::memory::NEAR_MAX;
 use super::nearest::RowNearest;
 use super::reach::Reach;
-use super::sample::{TrueNeighbour, RowBuckets, RowDistances, budget_of, mean_of};
+use super::sample::{RowBuckets, RowDistances, TrueNeighbour, budget_of, mean_of};
 use super::scan::{ScanWork, Scanner, Spend};
 use crate::collect::Key;
 
@@ -93,7 +93,8 @@ impl Tuning<'_> {
         let nearest = Tuning { limit: f32::INFINITY, ..self };
         let (mut examples, mut work) = nearest.examples(groups)?;
         let truths = || examples.iter().flat_map(|example| &example.truth);
-        let within = |truth: &&Vec<TrueNeighbour>| truth.first().is_some_and(|first| first.score <= self.limit);
+        let within =
+            |truth: &&Vec<TrueNeighbour>| truth.first().is_some_and(|first| first.score <= self.limit);
         if truths().filter(|truth| !truth.is_empty()).count() < ROWS_MIN {
             return Ok((everything, work));
         }

@@ -95,8 +95,10 @@ pub(crate) fn offsets(
     let offsets = DocumentOffsets::new(all, rows as u64).map_err(|e| Refusal::field(field, e.to_string()))?;
     match offsets.rows_max() {
         found if found > limits.document_vectors_max => {
-            let message =
-                format!("a document of {found} vectors, the server's limit is {}", limits.document_vectors_max);
+            let message = format!(
+                "a document of {found} vectors, the server's limit is {}",
+                limits.document_vectors_max
+            );
             Err(Refusal::field(field, message))
         }
         _ => Ok(offsets),

@@ -35,7 +35,8 @@ pub(crate) fn check(params: &SearchParams, index: &Index, limits: &Limits) -> Re
 /// are.
 pub(crate) fn lists_cap(params: &SearchParams, index: &Index, limits: &Limits) -> Option<u32> {
     let is_alone = params.recall.is_none() && params.epsilon.is_none() && params.max_lists.is_none();
-    (params.min_head_score.is_some() && is_alone && index.lists() > limits.lists_max).then_some(limits.lists_max)
+    (params.min_head_score.is_some() && is_alone && index.lists() > limits.lists_max)
+        .then_some(limits.lists_max)
 }
 
 /// Tells of answers that the server's own number of lists ended: their caller named none, and would take them for whole.

@@ -53,7 +53,12 @@ pub(super) async fn let_in(
 }
 
 /// As [`let_in`], of queries that were checked and are a load as they are known without a filter.
-pub(super) fn let_in_as(served: &Served, asked: AskedFilter, load: Load, call: Call<'_>) -> Result<LetIn, Refusal> {
+pub(super) fn let_in_as(
+    served: &Served,
+    asked: AskedFilter,
+    load: Load,
+    call: Call<'_>,
+) -> Result<LetIn, Refusal> {
     let known = served.filters.kept(&asked);
     if known.is_some() {
         return Ok(LetIn { asked, waiting: None, _known: known });

@@ -221,7 +221,7 @@ pub(super) fn run(args: &QueryArgs, session: &Session) -> anyhow::Result<()> {
         meter.set(first, queries.len());
     }
     meter.finish();
-    let incomplete = output.finish(args.out.as_deref(), &index.dir().display().to_string())?;
+    let incomplete = output.finish(args.out.as_deref())?;
     refuse_damage(&engine, incomplete)
 }
 
@@ -240,7 +240,6 @@ fn run_documents(
     mut output: Output<'_>,
 ) -> anyhow::Result<()> {
     let Searching { engine, filters, session, .. } = searching;
-    let index = engine.index();
     let params = params_of(&args.knobs.point(None), args.k as usize); // CAST: widening
     let meter = session.meter();
     meter.phase("searching", "query documents");
@@ -260,7 +259,7 @@ fn run_documents(
         meter.set(first as u64, count as u64); // CAST: as above
     }
     meter.finish();
-    let incomplete = output.finish(args.out.as_deref(), &index.dir().display().to_string())?;
+    let incomplete = output.finish(args.out.as_deref())?;
     refuse_damage(engine, incomplete)
 }
 
@@ -294,7 +293,7 @@ fn run_within(
         meter.set(first, queries.len());
     }
     meter.finish();
-    let incomplete = output.finish(args.out.as_deref(), &index.dir().display().to_string())?;
+    let incomplete = output.finish(args.out.as_deref())?;
     refuse_damage(engine, incomplete)
 }
 
@@ -339,7 +338,7 @@ fn ask_server(args: &QueryArgs, within: Option<RangeParams>, mut output: Output<
             ask_within(&args.server, &query, &params, session, each)?;
         }
     }
-    let incomplete = output.finish(args.out.as_deref(), &args.server.index_name.join(", "))?;
+    let incomplete = output.finish(args.out.as_deref())?;
     if incomplete > 0 {
         let message = format!("{incomplete} answers are not whole: parts of the server's index are damaged");
         return Err(Advised::new(message, "its log and DescribeIndex say which").into());

@@ -141,12 +141,13 @@ impl<'a> Output<'a> {
         if matches!(self.form, Form::Lines | Form::Json) { self.session.print(&text) } else { Ok(()) }
     }
 
-    /// Writes what is left to write: how many answers are not whole. `index` is what was searched, for messages.
-    pub(in crate::commands) fn finish(self, out: Option<&Path>, index: &str) -> anyhow::Result<usize> {
+    /// Writes what is left to write: how many answers are not whole.
+    pub(in crate::commands) fn finish(self, out: Option<&Path>) -> anyhow::Result<usize> {
         if let Some(path) = out {
             match self.form {
                 Form::Range => self.within.write(path)?,
-                form => self.table.write(form == Form::Npy, path, index)?,
+                Form::Npy => self.table.write(path, Format::Npy)?,
+                _ => self.table.write(path, Format::Ibin)?,
             }
             self.session.note(&format!("wrote {}", path.display()));
         }

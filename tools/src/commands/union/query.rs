@@ -74,6 +74,6 @@ pub(in crate::commands) fn query(args: &QueryArgs, session: &Session) -> anyhow:
         meter.set(next, queries.len());
     }
     meter.finish();
-    let incomplete = output.finish(args.out.as_deref(), &union.names.join(", "))?;
+    let incomplete = output.finish(args.out.as_deref())?;
     refuse_damages(&engines, incomplete)
 }

@@ -91,7 +91,12 @@ impl<T: Args> Flags<T> {
         }
         let name = variable(arg);
         if let Some(value) = env::var_os(&name) {
-            return Ok(Some(Found { values: vec![value], place: name, in_file: false }));
+            // Several folders as in PATH.
+            let values = match arg.get_action() {
+                ArgAction::Append => env::split_paths(&value).map(Into::into).collect(),
+                _ => vec![value],
+            };
+            return Ok(Some(Found { values, place: name, in_file: false }));
         }
         let Some(value) = keys.0.get(arg.get_id().as_str()) else { return Ok(None) };
         let place = format!("{}: {}", file.place(value), arg.get_id());

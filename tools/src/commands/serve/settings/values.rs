@@ -41,8 +41,10 @@ impl FromStr for NamedDir {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Switch {
     /// It is.
+    #[value(alias = "true")]
     On,
     /// It is not.
+    #[value(alias = "false")]
     Off,
 }
 
