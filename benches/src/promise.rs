@@ -13,7 +13,7 @@ use rand_chacha::ChaCha8Rng;
 use spandrel_builder::{Calibrate, Silent, Unpublished, recalibrate};
 use spandrel_datasets::Rows;
 use spandrel_engine::{Engine, EngineConfig, SearchParams, Truth, expected_recall, recalls};
-use spandrel_index::format::{RecallCurve, RecallCurves};
+use spandrel_index::format::{RecallCurve, RecallCurves, RecallPoint};
 use spandrel_index::{Index, OpenOptions, Tier, VectorSource as _};
 
 /// Places from one point of a curve to the next.
@@ -26,6 +26,8 @@ pub struct Losses {
     losses: Vec<Vec<f64>>,
     /// Codes scanned per query, by place.
     scanned: Vec<f64>,
+    /// Bytes read per query, by place.
+    read: Vec<f64>,
 }
 
 /// An index whose curves are tried.
@@ -39,6 +41,8 @@ pub struct Tried<'a> {
     pub vectors: Tier,
     /// Threads to search with.
     pub threads: usize,
+    /// Whether searches end early where the curve says when, or take its constant numbers of lists.
+    pub stops: bool,
 }
 
 /// What came of calibrating with halves of the queries.
@@ -61,6 +65,8 @@ pub struct Kept {
     pub cheapest: f64,
     /// Codes scanned per query.
     pub scanned: f64,
+    /// Bytes read per query.
+    pub read: f64,
 }
 
 /// Publishes these curves.
@@ -85,14 +91,15 @@ impl Losses {
     /// # Panics
     /// When the truth is not that of the queries.
     pub fn measure(tried: Tried<'_>, queries: &Rows, truth: Truth<'_>, k: u32) -> Result<Losses> {
-        let Tried { dir, curves, vectors, threads } = tried;
+        let Tried { dir, curves, vectors, threads, stops } = tried;
         let curve = curves.of(vectors).find(|curve| curve.k == k).context("no curve for that k")?;
         let points = curve.points.len();
+        let curve = if stops { curve.clone() } else { constant(curve) };
         recalibrate(dir, &Says(&labelled(curves, curve)), &Silent, &AtomicBool::new(false))?;
         let options = OpenOptions { vectors: Some(vectors), ..OpenOptions::default() };
         let index = Arc::new(Index::open_with(dir, options)?);
         let engine = Engine::open(Arc::clone(&index), EngineConfig { threads, ..EngineConfig::default() })?;
-        let (mut losses, mut scanned) = (Vec::new(), Vec::new());
+        let (mut losses, mut scanned, mut read) = (Vec::new(), Vec::new(), Vec::new());
         for place in 0..=(points - 1) * PLACES {
             let label = (1.0 + place as f64 / PLACES as f64) / points as f64;
             let params = SearchParams { recall: Some(label.min(1.0)), ..SearchParams::new(k as usize) };
@@ -102,15 +109,18 @@ impl Losses {
             losses.push(found.iter().map(|recall| 1.0 - recall).collect());
             let codes: u64 = answers.iter().map(|answer| answer.work.vectors_scanned).sum();
             scanned.push(codes as f64 / queries.len() as f64);
+            let bytes: u64 = answers.iter().map(|answer| answer.work.read_bytes).sum();
+            read.push(bytes as f64 / queries.len() as f64);
         }
-        Ok(Losses { losses, scanned })
+        Ok(Losses { losses, scanned, read })
     }
 
     /// Calibrates for a target with `halves` random halves of the queries, and measures with the others.
     pub fn halves(&self, target: f64, confidence: Option<f64>, halves: usize, seed: u64) -> Kept {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut queries: Vec<usize> = (0..self.losses[0].len()).collect();
-        let (mut margins, mut cheapest, mut reached, mut scanned) = (Vec::new(), 0, 0, 0.0);
+        let (mut margins, mut cheapest, mut reached) = (Vec::new(), 0, 0);
+        let (mut scanned, mut read) = (0.0, 0.0);
         for _ in 0..halves {
             queries.shuffle(&mut rng);
             let (calibrating, measuring) = queries.split_at(queries.len() / 2);
@@ -124,6 +134,7 @@ impl Losses {
             margins.push(1.0 - missed - promised);
             reached += usize::from(promised == target);
             scanned += between(&|place| self.scanned[place]);
+            read += between(&|place| self.read[place]);
             cheapest += usize::from(place == 0.0);
         }
         let count = margins.len().max(1) as f64;
@@ -138,6 +149,7 @@ impl Losses {
             reached: reached as f64 / count,
             cheapest: cheapest as f64 / count,
             scanned: scanned / count,
+            read: read / count,
         }
     }
 
@@ -172,9 +184,14 @@ struct Place {
     promised: f64,
 }
 
+/// The curve for searches that do not end early.
+fn constant(curve: &RecallCurve) -> RecallCurve {
+    let point = |point: &RecallPoint| RecallPoint { log_odds: None, ..*point };
+    RecallCurve { stop: None, points: curve.points.iter().map(point).collect(), ..*curve }
+}
+
 /// The curve with its points at equal steps of recall, so that a recall names a place between them.
-fn labelled(curves: &RecallCurves, curve: &RecallCurve) -> RecallCurves {
-    let mut labelled = curve.clone();
+fn labelled(curves: &RecallCurves, mut labelled: RecallCurve) -> RecallCurves {
     let count = labelled.points.len() as f64;
     for (number, point) in labelled.points.iter_mut().enumerate() {
         point.recall = (number as f64 + 1.0) / count;

@@ -78,7 +78,7 @@ impl Choice {
     }
 
     /// Seconds that a build takes on `threads` threads, calibration included: by the rates of one to ten million SIFT-like
-    /// vectors on machine A of `docs/benchmarks.md`, and by processor time of small sets for what does not grow with them.
+    /// vectors on machine A of `docs/benchmarks.md`, and by thread time of small sets for what does not grow with them.
     pub fn build_seconds(&self, shape: VectorShape, threads: usize) -> f64 {
         let copies = if self.replicas == ReplicaRule::None { 1.0 } else { 2.0 };
         let wide = if shape.dtype.is_integer() { 1.0 } else { 1.5 };
@@ -90,8 +90,10 @@ impl Choice {
         let copying = (build::FIRST_COPY + (copies - 1.0) * build::FURTHER_COPY) * wide;
         let microseconds = copying + coding + build::TRUTH;
         // CAST: estimates, here and below
-        let fixed = (training + build::CALIBRATION_SECONDS) * (shape.vectors as f64 / build::SAMPLE).min(1.0);
-        (shape.vectors as f64 * shape.dim as f64 * microseconds / 1e6 + fixed) / threads as f64
+        let vectors = shape.vectors as f64;
+        let grown = |most: f64| (vectors / most).min(1.0);
+        let fixed = training * grown(build::SAMPLE) + build::CALIBRATION_SECONDS * grown(build::CALIBRATED);
+        (vectors * shape.dim as f64 * microseconds / 1e6 + fixed) / threads as f64
     }
 
     /// Layouts worth comparing, the smallest in memory first.

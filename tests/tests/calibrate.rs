@@ -255,6 +255,14 @@ fn what_holds_a_query_back_is_said() {
     let few = asked.ask(&SearchParams { max_bytes: Some(4096), ..usual() });
     let cut = few.iter().find(|answer| answer.limited_by == Some(Limit::MaxBytes)).unwrap();
     assert_eq!(cut.promise.unwrap().expected, None);
+    // Lists of exact vectors are left out whole.
+    let exact = Asked::build(CodeSpec::Full);
+    let few = exact.ask(&SearchParams { max_bytes: Some(16 << 10), ..usual() });
+    assert!(few.iter().all(|answer| answer.limited_by == Some(Limit::MaxBytes)));
+    let said =
+        few.iter().map(|answer| answer.promise.unwrap().expected.unwrap()).sum::<f64>() / few.len() as f64;
+    let found = recall(Metric::L2, &few, &exact.truth);
+    assert!(said < 0.95 && (said - 0.03..said + 0.05).contains(&found), "{said} said, {found} found");
     let less = spandrel_engine::Rerank::Count(10);
     assert_eq!(promise(SearchParams { rerank: Some(less), ..usual() }).expected, None);
     let more = spandrel_engine::Rerank::Errors(4.0);

@@ -50,7 +50,7 @@ fn check(set: &Set, ks: &[u32]) {
     let index = Arc::new(Index::open_with(dir.path(), options).unwrap());
     let engine = Engine::open(Arc::clone(&index), engine_config()).unwrap();
     let curves = index.recall().unwrap();
-    let tried = Tried { dir: dir.path(), curves, vectors: Tier::Memory, threads: 2 };
+    let tried = Tried { dir: dir.path(), curves, vectors: Tier::Memory, threads: 2, stops: true };
     for &k in ks {
         let losses = Losses::measure(tried, &queries, truth, k).unwrap();
         for target in [0.80, 0.90, 0.95, 0.99] {

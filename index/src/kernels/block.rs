@@ -3,9 +3,6 @@
 
 use std::ops::Range;
 
-use half::f16;
-use half::slice::HalfFloatSliceExt;
-
 use super::tile::{BlockFns, Layout, Product};
 use super::{Operation, Variant, scalar};
 use crate::{DIM_MAX, DType};
@@ -300,9 +297,10 @@ impl BlockKernel {
             return;
         }
         let first_unit = units.len();
-        let halves: Vec<f16> = rows.as_chunks::<2>().0.iter().map(|&x| f16::from_le_bytes(x)).collect();
-        units.resize(first_unit + halves.len(), 0);
-        halves.convert_to_f32_slice(bytemuck::cast_slice_mut(&mut units[first_unit..]));
+        units.resize(first_unit + rows.len() / 2, 0);
+        let floats = bytemuck::cast_slice_mut(&mut units[first_unit..]);
+        // SAFETY: the variant was checked in `with_variant`.
+        unsafe { (self.fns.widen)(rows, floats) };
     }
 
     /// Appends the units and terms of some rows.

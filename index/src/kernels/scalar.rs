@@ -5,7 +5,7 @@ use half::f16;
 
 use super::Operation;
 use super::lane::PairFns;
-use super::tile::{self, BlockFns, Layout, Product, Tile, block_fns};
+use super::tile::{self, BlockFns, Layout, Product, Tile, block_fns, widen};
 use crate::DType;
 
 /// The pair kernel for an operation and element type.

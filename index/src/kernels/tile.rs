@@ -8,6 +8,9 @@
 
 use std::ops::Range;
 
+use half::f16;
+use half::slice::HalfFloatSliceExt as _;
+
 /// A register of running sums, one for each of `LANES` neighbouring right rows.
 ///
 /// # Safety
@@ -112,12 +115,19 @@ pub(super) type ProductFn = unsafe fn(job: &Product<'_>, out: &mut [f32]);
 /// The machine runs the instruction set.
 pub(super) type SquareNormsFn = unsafe fn(rows: &[f32], dim: usize, out: &mut [f32]);
 
+/// Widens little-endian halves to the floats that they are.
+///
+/// # Safety
+/// The machine runs the instruction set.
+pub(super) type WidenFn = unsafe fn(halves: &[u8], out: &mut [f32]);
+
 /// The functions for one element type.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct BlockFns {
     pub(super) squared: ProductFn,
     pub(super) inner: ProductFn,
     pub(super) square_norms: SquareNormsFn,
+    pub(super) widen: WidenFn,
     pub(super) layout: Layout,
     /// Right rows in a panel.
     pub(super) panel: usize,
@@ -267,6 +277,16 @@ pub(super) fn square_norms(
     }
 }
 
+/// See [`WidenFn`].
+pub(super) fn widen(halves: &[u8], out: &mut [f32]) {
+    let mut block = [f16::ZERO; 64];
+    for (halves, out) in halves.chunks(2 * block.len()).zip(out.chunks_mut(block.len())) {
+        let block = &mut block[..out.len()];
+        block.iter_mut().zip(halves.as_chunks::<2>().0).for_each(|(half, &x)| *half = f16::from_le_bytes(x));
+        block.convert_to_f32_slice(out);
+    }
+}
+
 /// The functions of an instruction set for one kind of tile.
 macro_rules! block_fns {
     ($tile:ty, $layout:expr) => {
@@ -274,6 +294,7 @@ macro_rules! block_fns {
             squared: product::<$tile, true>,
             inner: product::<$tile, false>,
             square_norms,
+            widen,
             layout: $layout,
             panel: COLUMNS * <$tile as Tile>::LANES,
         }

@@ -10,7 +10,7 @@ use crate::filter_plan::FilterPlan;
 use crate::filtered::FilteredPlan;
 use crate::near_share::Followed;
 use crate::params::{Distances, ParamsError, Rerank, SearchParams};
-use crate::pruning::{Promise, Pruning, RECALL_DEFAULT};
+use crate::pruning::{Aim, Promise, Pruning, RECALL_DEFAULT};
 use crate::range_params::RangeParams;
 use crate::range_plan::RangePlan;
 use crate::range_pruning::RangePruning;
@@ -37,6 +37,8 @@ pub struct QueryPlan {
     pub(crate) verify: Option<VerifyPlan>,
     /// None where the query names its own pruning.
     pub(crate) promise: Option<Promise>,
+    /// What queries miss, divided by what those missed that the index was calibrated with.
+    pub(crate) misses: f64,
     /// Whether answers say where their time went.
     pub(crate) times: bool,
     /// Whether answers say how they were found.
@@ -136,6 +138,7 @@ impl QueryPlan {
             false => VerifyPlan::of(params, index, pruning.rerank_errors)?,
         };
         let expected = expected(params, &pruning, plan);
+        let promise = target.filter(|_| params.min_head_score.is_none());
         Ok(QueryPlan {
             probe,
             stop: StopPlan { lists_max, bytes_max, rule: learned, followed },
@@ -147,9 +150,8 @@ impl QueryPlan {
             verify,
             times: params.times || params.explain,
             explain: params.explain,
-            promise: target
-                .filter(|_| params.min_head_score.is_none())
-                .map(|target| Promise { target, expected }),
+            promise: promise.map(|target| Promise { target, expected }),
+            misses: params.misses,
         })
     }
 
@@ -184,6 +186,7 @@ impl QueryPlan {
             compare_by: VectorsOf::Main,
             verify: VerifyPlan::with(Rerank::Errors(pruning.errors), estimates, index)?,
             promise: None,
+            misses: 1.0,
             times: false,
             explain: false,
         })
@@ -192,6 +195,14 @@ impl QueryPlan {
     /// How vectors that match a filter are searched; none without one.
     pub fn filter_plan(&self) -> Option<FilterPlan> {
         self.filtered.map(|filtered| filtered.plan)
+    }
+
+    /// The recall to be expected of a search without a filter that ended after `lists` lists; none where nothing is known.
+    pub(crate) fn expected_of(&self, lists: u32, index: &Index) -> Option<f64> {
+        let promise = self.promise.filter(|_| self.filtered.is_none())?;
+        let aim = Aim { recall: promise.target, effort: 1.0, lists_max: lists };
+        let recall = Pruning::of(index, self.k(), aim).recall?;
+        Some(promise.expected?.min(with_misses(recall, self.misses)))
     }
 
     /// Nearest neighbours looked for, candidates among them where another column decides; none where all within a radius are wanted.
@@ -348,9 +359,14 @@ fn expected(params: &SearchParams, pruning: &Pruning, plan: Option<FilterPlan>) 
         _ if params.compare_by == VectorsOf::Column => None,
         _ => {
             let recall = pruning.recall.filter(|_| !compares_less(params.rerank, pruning));
-            recall.map(|recall| (1.0 - params.misses * (1.0 - recall)).max(0.0))
+            recall.map(|recall| with_misses(recall, params.misses))
         }
     }
+}
+
+/// A recall, where `misses` times as much is missed.
+fn with_misses(recall: f64, misses: f64) -> f64 {
+    (1.0 - misses * (1.0 - recall)).max(0.0)
 }
 
 /// Whether a rule given with the query may compare fewer vectors than the recall takes.

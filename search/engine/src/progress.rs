@@ -20,6 +20,8 @@ pub(crate) struct Progress {
     /// What may still be asked of the disk.
     pub(crate) bytes_left: u64,
     pub(crate) limited_by: Option<Limit>,
+    /// Whether its bytes left out vectors of lists that were searched.
+    pub(crate) is_uncompared: bool,
     /// Lists chosen by nearness: those that are searched in any case are not among them.
     pub(crate) chosen: u32,
     /// Whether lists were left out since their heads' scores are too small.
@@ -55,7 +57,7 @@ impl Progress {
         (self.chosen, self.unsearched) = (0, 0);
         self.bytes_left = plan.stop.bytes_max;
         self.limited_by = None;
-        self.is_below = false;
+        (self.is_uncompared, self.is_below) = (false, false);
         self.end = None;
         self.filtered = plan.filtered.map(FilteredPlan::filtered);
         self.is_sparse = false;

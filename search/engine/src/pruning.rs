@@ -75,7 +75,7 @@ pub struct Promise {
     pub target: f64,
     /// Recall to be expected of what was spent, on average over queries like those the index was calibrated with. None
     /// where nothing is known: the index is not calibrated or not for this many neighbours, some vectors may be no
-    /// answers, `rerank` asks for less, `max_bytes` left something out, or parts are damaged.
+    /// answers, `rerank` asks for less, `max_bytes` left out vectors of lists that were searched or lists of a search under a filter, or parts are damaged.
     pub expected: Option<f64>,
 }
 

@@ -59,6 +59,9 @@ struct Args {
     /// Reach them with this confidence rather than on average
     #[arg(long)]
     confidence: Option<f64>,
+    /// Compare with constant numbers of lists where searches end early, at equal targets
+    #[arg(long)]
+    constant: bool,
     /// Where vectors are searched
     #[arg(long, default_value_t = Tier::Memory)]
     place: Tier,
@@ -104,8 +107,18 @@ fn measure(args: &Args, name: &str) -> Result<()> {
         recalibrate(&dir, &calibrator, &Silent, &AtomicBool::new(false))?.context("nothing was found")?;
     let others = set.some(|number| number % FINDING != 0)?;
     for &k in &args.k {
-        let tried = Tried { dir: &dir, curves: &found.recall, vectors: args.place, threads: args.threads };
+        let tried = Tried {
+            dir: &dir,
+            curves: &found.recall,
+            vectors: args.place,
+            threads: args.threads,
+            stops: true,
+        };
         let losses = Losses::measure(tried, &others.rows, others.truth(), k)?;
+        let ends_early = found.recall.of(args.place).any(|curve| curve.k == k && curve.stop.is_some());
+        let constant = (args.constant && ends_early)
+            .then(|| Losses::measure(Tried { stops: false, ..tried }, &others.rows, others.truth(), k))
+            .transpose()?;
         for &target in &args.targets {
             let rows = Pruning::of(&index, k as usize, Aim::at(target)).recall.unwrap_or(0.0);
             let params = SearchParams { recall: Some(target), ..SearchParams::new(k as usize) };
@@ -113,9 +126,20 @@ fn measure(args: &Args, name: &str) -> Result<()> {
             let found = recalls(index.metric(), &answers, set.truth(), k as usize)?;
             let (mean, error) = mean_and_error(&found);
             let kept = losses.halves(target, args.confidence, HALVES, 1);
+            let constant = constant.as_ref().map(|constant| {
+                let best = constant.halves(target, args.confidence, HALVES, 1);
+                let more = |found: f64, best: f64| 100.0 * (found / best.max(f64::MIN_POSITIVE) - 1.0);
+                let bytes = if best.read > 0.0 {
+                    format!(", bytes {:+.1} %", more(kept.read, best.read))
+                } else {
+                    String::new()
+                };
+                format!("  against constant lists: codes {:+.1} %{bytes}", more(kept.scanned, best.scanned))
+            });
+            let constant = constant.unwrap_or_default();
             let cheapest = if kept.cheapest > 0.5 { "  the cheapest point" } else { "" };
             println!(
-                "{name:<10} {k:>4} {target:>6}  {rows:>8.4} {mean:>8.4} {error:>7.4}  {:>8.4} {:>7.4} {:>6.2} {:>8.4} {:>8.4} {:>7.2} {:>9.0}{cheapest}",
+                "{name:<10} {k:>4} {target:>6}  {rows:>8.4} {mean:>8.4} {error:>7.4}  {:>8.4} {:>7.4} {:>6.2} {:>8.4} {:>8.4} {:>7.2} {:>9.0}{constant}{cheapest}",
                 kept.margin, kept.error, kept.under, kept.least, kept.most, kept.reached, kept.scanned
             );
         }

@@ -7,7 +7,10 @@ mod matrix;
 mod scan;
 mod tiles;
 
-use std::arch::x86_64::{_CMP_LE_OQ, _mm256_cmp_ps, _mm256_loadu_ps, _mm256_movemask_ps, _mm256_set1_ps};
+use std::arch::x86_64::{
+    _CMP_LE_OQ, _mm_loadu_si128, _mm256_cmp_ps, _mm256_cvtph_ps, _mm256_loadu_ps, _mm256_movemask_ps,
+    _mm256_set1_ps, _mm256_storeu_ps,
+};
 
 pub(super) use lookup::look_up_small;
 pub(super) use matrix::products;
@@ -63,6 +66,19 @@ unsafe fn product<T: Tile, const SQUARED: bool>(job: &Product<'_>, out: &mut [f3
 #[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn square_norms(rows: &[f32], dim: usize, out: &mut [f32]) {
     tile::square_norms(rows, dim, out, f32::mul_add);
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn widen(halves: &[u8], out: &mut [f32]) {
+    let (whole, rest) = halves.as_chunks::<16>();
+    let (floats, rest_floats) = out.split_at_mut(8 * whole.len());
+    for (eight, floats) in whole.iter().zip(floats.as_chunks_mut::<8>().0) {
+        // SAFETY: eight halves, and places for eight floats.
+        unsafe {
+            _mm256_storeu_ps(floats.as_mut_ptr(), _mm256_cvtph_ps(_mm_loadu_si128(eight.as_ptr().cast())))
+        };
+    }
+    tile::widen(rest, rest_floats);
 }
 
 /// Appends the positions of scores that are at most `limit`.

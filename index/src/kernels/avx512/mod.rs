@@ -9,8 +9,8 @@ mod scan;
 mod tiles;
 
 use std::arch::x86_64::{
-    __mmask16, _CMP_LE_OQ, _mm512_cmp_ps_mask, _mm512_loadu_ps, _mm512_mask_cmp_ps_mask,
-    _mm512_maskz_loadu_ps, _mm512_set1_ps,
+    __mmask16, _CMP_LE_OQ, _mm256_loadu_si256, _mm512_cmp_ps_mask, _mm512_cvtph_ps, _mm512_loadu_ps,
+    _mm512_mask_cmp_ps_mask, _mm512_maskz_loadu_ps, _mm512_set1_ps, _mm512_storeu_ps,
 };
 
 pub(super) use lookup::{look_up_large, look_up_small};
@@ -67,6 +67,22 @@ unsafe fn product<T: Tile, const SQUARED: bool>(job: &Product<'_>, out: &mut [f3
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
 unsafe fn square_norms(rows: &[f32], dim: usize, out: &mut [f32]) {
     tile::square_norms(rows, dim, out, f32::mul_add);
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+unsafe fn widen(halves: &[u8], out: &mut [f32]) {
+    let (whole, rest) = halves.as_chunks::<32>();
+    let (floats, rest_floats) = out.split_at_mut(16 * whole.len());
+    for (sixteen, floats) in whole.iter().zip(floats.as_chunks_mut::<16>().0) {
+        // SAFETY: sixteen halves, and places for sixteen floats.
+        unsafe {
+            _mm512_storeu_ps(
+                floats.as_mut_ptr(),
+                _mm512_cvtph_ps(_mm256_loadu_si256(sixteen.as_ptr().cast())),
+            )
+        };
+    }
+    tile::widen(rest, rest_floats);
 }
 
 /// Appends the positions of scores that are at most `limit`.

@@ -51,6 +51,22 @@ fn every_variant_agrees_with_the_reference_in_every_dimension() {
 }
 
 #[test]
+fn every_variant_widens_every_half() {
+    let all: Vec<half::f16> =
+        (0..=u16::MAX).map(half::f16::from_bits).filter(|half| !half.is_nan()).collect();
+    for variant in Variant::available() {
+        for count in (1..70).chain([all.len()]) {
+            let bytes: Vec<u8> =
+                all[all.len() - count..].iter().flat_map(|half| half.to_le_bytes()).collect();
+            let packed = BlockKernel::with_variant(DType::F16, 1, variant).pack_left(&bytes);
+            let floats: Vec<u32> =
+                all[all.len() - count..].iter().map(|half| half.to_f32_const().to_bits()).collect();
+            assert!(packed.units == floats, "{} {count}", variant.name());
+        }
+    }
+}
+
+#[test]
 fn every_variant_agrees_with_the_reference_in_every_shape() {
     for variant in Variant::available() {
         for dtype in DType::ALL {

@@ -14,7 +14,7 @@ pub(super) use matrix::products;
 pub(super) use scan::scan;
 
 use super::lane::{self, Lane, PairFns, pair_fns};
-use super::tile::{self, BlockFns, Layout, Product, Tile, block_fns};
+use super::tile::{self, BlockFns, Layout, Product, Tile, block_fns, widen};
 use super::{Operation, push};
 use crate::DType;
 

@@ -109,7 +109,7 @@ impl Choosing {
             } else if has_room {
                 progress.bytes_left = progress.bytes_left.saturating_sub(page_bytes);
             } else {
-                progress.limited_by = Some(Limit::MaxBytes);
+                (progress.limited_by, progress.is_uncompared) = (Some(Limit::MaxBytes), true);
             }
             last = Some((page, has_room && !is_damaged));
             has_room && !is_damaged
@@ -142,7 +142,7 @@ impl Choosing {
             }
             if self.locations.len() == room {
                 if is_limited {
-                    progress.limited_by = Some(Limit::MaxBytes);
+                    (progress.limited_by, progress.is_uncompared) = (Some(Limit::MaxBytes), true);
                 }
                 break;
             }

@@ -49,9 +49,13 @@ pub(super) fn answer(
         .or(is_limited.then_some(Limit::MaxLists))
         .or(is_below.then_some(Limit::MinHeadScore));
     // What was left out may be what the curve counts on, and where matches lie far from the query it says nothing.
-    let is_cut = limited_by == Some(Limit::MaxBytes) || progress.missing.parts() > 0 || progress.is_sparse;
-    let promise =
-        plan.promise.map(|promise| Promise { expected: promise.expected.filter(|_| !is_cut), ..promise });
+    let is_unknown = progress.is_uncompared || progress.missing.parts() > 0 || progress.is_sparse;
+    let expected = |promise: Promise| match limited_by {
+        _ if is_unknown => None,
+        Some(Limit::MaxBytes) => plan.expected_of(progress.work.lists, index),
+        _ => promise.expected,
+    };
+    let promise = plan.promise.map(|promise| Promise { expected: expected(promise), ..promise });
     progress.clock.lap(|times| &mut times.rerank_us);
     Ok(Answer {
         cells: Vec::new(),

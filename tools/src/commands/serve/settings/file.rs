@@ -94,7 +94,7 @@ mod tests {
     #[test]
     fn files_say_what_flags_say() {
         let (settings, file) = read(
-            "[server]\nlisten = '127.0.0.1:1'\nmax_k = 5\nmax_lists = 6\nmax_rerank = 7\nmax_documents = 8\nmax_document_vectors = 9\nmetrics = 'off'\ntokens = 'tokens'\n\
+            "[server]\nlisten = '127.0.0.1:1'\nmax_k = 5\nmax_lists = 6\nmax_rerank = 7\nmax_documents = 8\nmax_document_vectors = 9\nmetrics = 'off'\nhealth = true\ntokens = 'tokens'\n\
              [[index]]\nname = 'a'\npath = 'there'\nvectors = 'memory'\n[[index]]\nname = 'b'\npath = '/abs'\n",
         )
         .unwrap();

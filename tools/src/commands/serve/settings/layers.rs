@@ -91,12 +91,7 @@ impl<T: Args> Flags<T> {
         }
         let name = variable(arg);
         if let Some(value) = env::var_os(&name) {
-            // Several folders as in PATH.
-            let values = match arg.get_action() {
-                ArgAction::Append => env::split_paths(&value).map(Into::into).collect(),
-                _ => vec![value],
-            };
-            return Ok(Some(Found { values, place: name, in_file: false }));
+            return Ok(Some(Found { values: split(arg, value), place: name, in_file: false }));
         }
         let Some(value) = keys.0.get(arg.get_id().as_str()) else { return Ok(None) };
         let place = format!("{}: {}", file.place(value), arg.get_id());
@@ -128,6 +123,14 @@ impl File<'_> {
 
     fn place(&self, value: &Spanned<Value>) -> String {
         self.line(value.span().start)
+    }
+}
+
+/// The values of a variable: several paths as in `PATH`.
+fn split(arg: &Arg, value: OsString) -> Vec<OsString> {
+    match arg.get_action() {
+        ArgAction::Append => env::split_paths(&value).map(Into::into).collect(),
+        _ => vec![value],
     }
 }
 
@@ -269,6 +272,17 @@ mod tests {
             let error = format!("{:#}", resolve(&[], text).unwrap_err());
             assert!(error.contains(says), "{error}");
         }
+    }
+
+    #[test]
+    fn a_variable_names_several_folders_as_path_does() {
+        let command = command::<Kinds>();
+        let of = |id: &str, value: &str| {
+            let arg = command.get_arguments().find(|arg| arg.get_id() == id).unwrap();
+            split(arg, value.into())
+        };
+        assert_eq!(of("folder", "/a:/b c"), ["/a", "/b c"]);
+        assert_eq!(of("layers_test_count", "1:2"), ["1:2"]);
     }
 
     #[test]
