@@ -38,6 +38,7 @@ pub struct HnswParams {
 }
 
 impl Default for HnswParams {
+    /// Decision 005 has half and twice of both.
     fn default() -> HnswParams {
         HnswParams { m: 16, ef_construction: 120, seed: 0 }
     }

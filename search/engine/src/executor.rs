@@ -14,7 +14,7 @@ use crate::threads::{ThreadReport, Threads};
 
 /// Threads, and queries in flight on each, that an executor accepts.
 const COUNT_MAX: usize = 1024;
-/// Reads that one worker keeps at the disk at once; more wait in its reader.
+/// Reads that one worker keeps at the disk at once; more wait in its reader. Decision 007.
 const DEPTH: usize = 128;
 
 /// How indexes are searched. None of it changes an answer.

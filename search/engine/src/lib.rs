@@ -110,6 +110,7 @@ pub use stages::StageTimes;
 pub use threads::ThreadReport;
 pub use union::{Duplicates, UnionAnswer, UnionError, check_union, union};
 pub use validate::QueryError;
+pub use verify_plan::{KEPT_MORE, SECOND_LESS, compared_most};
 
 #[cfg(test)]
 mod tests;

@@ -13,7 +13,7 @@ use crate::job::{Kind, Started, Take, Waiting};
 use crate::pace::Course;
 use crate::searched::Searched;
 
-/// Requests of a flow that wait at most where the caller does not wait for a place.
+/// Requests of a flow that wait at most where the caller does not wait for a place. By hand: it bounds memory.
 const PLACES: usize = 1024;
 
 /// What threads take before a request that is handed in now, as the time that it is expected to take one query at a time.

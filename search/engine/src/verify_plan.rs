@@ -6,13 +6,18 @@ use crate::params::{Distances, ParamsError, Rerank, SearchParams};
 use crate::pruning::SMALL_INDEX;
 
 /// Standard errors by which the second burst trusts estimates more than the first, since it knows the k-th distance
-/// and not only its estimate: few queries then take a second burst.
-const SECOND_LESS: f32 = 1.0;
+/// and not only its estimate: few queries then take a second burst. Decision 007.
+pub const SECOND_LESS: f32 = 1.0;
 /// Standard errors by which two estimates together may be wrong, at least, for a vector to be returned with its estimate.
-/// Fewer do where its distance is compared afterwards.
+/// Fewer do where its distance is compared afterwards. By hand: two errors cover 95 % of estimates whose errors are normal.
 const DECIDED_ERRORS: f32 = 2.0;
-/// Standard errors by which a vector may be farther that is compared because its page is read for another.
-const KEPT_MORE: f32 = 1.5;
+/// Standard errors by which a vector may be farther that is compared because its page is read for another. Decision 007.
+pub const KEPT_MORE: f32 = 1.5;
+
+/// Vectors compared exactly at most for `k` neighbours, where errors decide which are. Decision 007.
+pub const fn compared_most(k: usize) -> usize {
+    16 * k + 64
+}
 
 /// Which of the vectors that were estimated are compared exactly.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -91,7 +96,7 @@ impl VerifyPlan {
         match self.rerank {
             Rerank::Count(count) => k.max(count as usize),
             Rerank::Errors(_) if self.is_small => SMALL_INDEX as usize, // CAST: widening
-            Rerank::Errors(_) => 16 * k + 64,
+            Rerank::Errors(_) => compared_most(k),
         }
     }
 }

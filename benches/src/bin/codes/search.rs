@@ -5,9 +5,11 @@
 //! are read is compared as well.
 use rayon::ThreadPool;
 use rayon::prelude::*;
+use spandrel_engine::{KEPT_MORE, SECOND_LESS, compared_most};
 use spandrel_index::format::VectorsOf;
 use spandrel_index::kernels::{Operation, PairKernel};
 use spandrel_index::{Metric, VectorSource, inverse_norm};
+use spandrel_io::Merging;
 
 use crate::code::{Code, Estimate};
 use spandrel_benches::set::{K, Set};
@@ -15,11 +17,23 @@ use spandrel_benches::set::{K, Set};
 /// Standard errors, in the engine's words `rerank-errors`, from 0 in steps.
 const STEP: f32 = 0.25;
 const STEPS: usize = 17;
-/// As in the engine.
-const SECOND_LESS: f32 = 1.0;
-const KEPT_MORE: f32 = 1.5;
-const RERANK_MAX: usize = 16 * K + 64;
-const MERGED_BYTES_MAX: u64 = 16 << 10;
+
+/// How candidates are chosen: by default as the engine does.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Rules {
+    /// Standard errors by which the second burst trusts estimates more than the first.
+    pub(crate) second_less: f32,
+    /// Standard errors by which a vector may be farther that is compared because its page is read for another.
+    pub(crate) kept_more: f32,
+    /// Vectors compared at most.
+    pub(crate) compared_most: usize,
+}
+
+impl Default for Rules {
+    fn default() -> Rules {
+        Rules { second_less: SECOND_LESS, kept_more: KEPT_MORE, compared_most: compared_most(K) }
+    }
+}
 
 /// Means over queries at one number of standard errors.
 #[derive(Debug, Default, Clone, Copy)]
@@ -49,9 +63,9 @@ impl Outcome {
 pub(crate) struct Sweep(Vec<Outcome>);
 
 impl Sweep {
-    pub(crate) fn new(set: &Set, code: &impl Code, pool: &ThreadPool) -> Sweep {
+    pub(crate) fn new(set: &Set, code: &impl Code, rules: Rules, pool: &ThreadPool) -> Sweep {
         let queries = set.queries.len() as usize;
-        let of_query = |query: usize| Query::new(set, code, query).sweep();
+        let of_query = |query: usize| Query::new(set, code, query, rules).sweep();
         let all: Vec<Vec<Outcome>> = pool.install(|| (0..queries).into_par_iter().map(of_query).collect());
         let mut sums = vec![Outcome::default(); STEPS];
         for outcomes in &all {
@@ -101,12 +115,13 @@ struct Query {
     /// Pages there are, and bytes of each.
     pages: u64,
     page_bytes: u64,
+    rules: Rules,
 }
 
 impl Query {
-    fn new<C: Code>(set: &Set, code: &C, query: usize) -> Query {
+    fn new<C: Code>(set: &Set, code: &C, query: usize, rules: Rules) -> Query {
         let lists = code.lists();
-        let most = STEP * (STEPS - 1) as f32 + KEPT_MORE; // CAST: exact
+        let most = STEP * (STEPS - 1) as f32 + rules.kept_more; // CAST: exact
         let layout = lists.index.page_layout();
         let mut prepared = C::Query::default();
         code.prepare(set, query, &mut prepared);
@@ -145,7 +160,7 @@ impl Query {
             candidate.hit = hits.contains(&record.id);
         }
         let pages = layout.pages(index.vectors());
-        Query { candidates, bound, pages, page_bytes: layout.page_bytes() as u64 }
+        Query { candidates, bound, pages, page_bytes: layout.page_bytes() as u64, rules }
     }
 
     fn sweep(&self) -> Vec<Outcome> {
@@ -155,17 +170,19 @@ impl Query {
 
     /// `read` has a place for each page.
     fn outcome(&self, errors: f32, read: &mut [bool]) -> Outcome {
+        let Rules { second_less, kept_more, compared_most } = self.rules;
+        let kept = errors + kept_more;
         let mut compared = vec![false; self.candidates.len()];
         let mut outcome = Outcome { errors: errors.into(), ..Outcome::default() };
         let mut exact: Vec<(f32, bool)> = Vec::new();
         for burst in 0..2 {
             let (limit, by) = match burst {
                 0 => (self.bound, errors),
-                _ => (exact.get(K - 1).map_or(f32::INFINITY, |kth| kth.0), errors - SECOND_LESS),
+                _ => (exact.get(K - 1).map_or(f32::INFINITY, |kth| kth.0), errors - second_less),
             };
-            let room = RERANK_MAX.saturating_sub(exact.len());
+            let room = compared_most.saturating_sub(exact.len());
             let wanted = self.candidates.iter().zip(&mut compared).filter(|(candidate, compared)| {
-                !**compared && candidate.kept(errors, self.bound) && candidate.least(by) <= limit
+                !**compared && candidate.least(kept) <= self.bound && candidate.least(by) <= limit
             });
             let mut pages = Vec::new();
             for (candidate, compared) in wanted.take(room) {
@@ -179,7 +196,7 @@ impl Query {
             read.fill(false);
             reads.iter().for_each(|&(first, end)| read[first as usize..end as usize].fill(true));
             for (candidate, compared) in self.candidates.iter().zip(&mut compared) {
-                if read[candidate.page as usize] && !*compared && candidate.kept(errors, self.bound) {
+                if read[candidate.page as usize] && !*compared && candidate.least(kept) <= self.bound {
                     *compared = true;
                     exact.push((candidate.exact, candidate.hit));
                 }
@@ -199,10 +216,6 @@ impl Candidate {
     fn least(&self, errors: f32) -> f32 {
         self.estimate - errors * self.error
     }
-
-    fn kept(&self, errors: f32, bound: f32) -> bool {
-        self.least(errors + KEPT_MORE) <= bound
-    }
 }
 
 /// Adds estimates to the `K` smallest so far: the largest of them.
@@ -219,7 +232,9 @@ fn merge(pages: &[u64], page_bytes: u64) -> Vec<(u64, u64)> {
     let mut reads: Vec<(u64, u64)> = Vec::new();
     for &page in pages {
         match reads.last_mut() {
-            Some(read) if (page + 1 - read.0) * page_bytes <= MERGED_BYTES_MAX => read.1 = page + 1,
+            Some(read) if (page + 1 - read.0) * page_bytes <= Merging::SSD.scattered_bytes_max => {
+                read.1 = page + 1
+            }
             _ => reads.push((page, page + 1)),
         }
     }
