@@ -3,69 +3,30 @@
 //! A row gives nanoseconds a pair for two tasks. One query against 64 rows: ours over rows as they lie, as candidates do, and
 //! over packed rows, as heads are; numkong's kernel for a pair, and its batch kernel over packed rows. Then 64 queries against
 //! 256 packed rows, as when vectors are filed: ours and numkong's batch kernel. The last column is the largest difference of values.
+//!
+//! `max-sim` compares a query of 32 tokens with a document of 128, and `truth` many queries with many rows as exact truth does.
+//!
+//! ```text
+//! cargo run --release --locked --manifest-path benches/numkong/Cargo.toml [-- pairs max-sim truth]
+//! ```
+mod element;
+mod max_sim;
 mod timing;
+mod truth;
 
 use std::hint::black_box;
 
-use numkong::{
-    Angular, Angulars, Dot, Dots, Euclidean, Euclideans, PackedMatrix, StorageElement, Tensor, capabilities,
-    f16,
-};
+use numkong::{Angulars, Euclideans, PackedMatrix, StorageElement, Tensor, capabilities, f16};
 use spandrel_index::kernels::{BlockKernel, Operation, PairKernel, Variant};
 use spandrel_index::{DType, Metric};
 
+use element::{Element, rows};
 use timing::{PAIR_ROWS, medians};
 
 const DIMS: [usize; 9] = [16, 32, 96, 100, 128, 384, 768, 1024, 4096];
 /// Rows and queries of a product.
 const ROWS: usize = 256;
 const QUERIES: usize = 64;
-
-/// An element type of ours and what it is called there.
-trait Element: Dots + Euclideans + Angulars + Dot + Euclidean + Angular {
-    const DTYPE: DType;
-
-    /// Of a small number: itself, its amount, or a part.
-    fn of(number: i32) -> Self;
-    fn bytes(rows: &[Self]) -> Vec<u8>;
-    /// By numkong's kernel for a pair.
-    fn pair(metric: Metric, a: &[Self], b: &[Self]) -> f64;
-}
-
-macro_rules! element {
-    ($of:ty, $dtype:ident, $make:expr, $bytes:expr) => {
-        impl Element for $of {
-            const DTYPE: DType = DType::$dtype;
-
-            fn of(number: i32) -> $of {
-                ($make)(number)
-            }
-
-            fn bytes(rows: &[$of]) -> Vec<u8> {
-                rows.iter().flat_map($bytes).collect()
-            }
-
-            fn pair(metric: Metric, a: &[$of], b: &[$of]) -> f64 {
-                match metric {
-                    Metric::L2 => f64::from(<$of>::sqeuclidean(a, b).expect("equal lengths")),
-                    Metric::InnerProduct => f64::from(<$of>::dot(a, b).expect("equal lengths")),
-                    Metric::Cosine => f64::from(<$of>::angular(a, b).expect("equal lengths")),
-                }
-            }
-        }
-    };
-}
-
-element!(u8, U8, |x: i32| x.unsigned_abs() as u8, |x: &u8| x.to_le_bytes());
-element!(i8, I8, |x: i32| x as i8, |x: &i8| x.to_le_bytes());
-element!(f16, F16, |x: i32| f16::from_f32(x as f32 / 64.0), |x: &f16| x.0.to_le_bytes());
-element!(f32, F32, |x: i32| x as f32 / 64.0, |x: &f32| x.to_le_bytes());
-
-/// Small numbers with both signs.
-fn rows<T: Element>(count: usize, dim: usize, first: usize) -> Vec<T> {
-    let number = |i: usize| ((i + first).wrapping_mul(2_654_435_761) >> 7) as i32 % 61;
-    (0..count * dim).map(|i| T::of(number(i))).collect()
-}
 
 /// Times one batch kernel of numkong: it fills its output.
 fn packed<O: StorageElement + Into<f64>, F: Fn(&mut Tensor<O>)>(
@@ -238,10 +199,7 @@ where
     }
 }
 
-fn main() {
-    // Lets the thread use what the kernels of batches need, such as matrix registers.
-    let configured = capabilities::configure_thread();
-    println!("kernels here: {}; numkong configured: {configured}\n", Variant::best());
+fn pairs() {
     println!(
         "| type | metric | dim | ours 1:64 | ours 1:64, packed | numkong a pair | numkong 1:64, packed | ours 64:256 | numkong 64:256 | off |"
     );
@@ -253,5 +211,22 @@ fn main() {
             Task::<f16>::new(metric, dim).print();
             Task::<f32>::new(metric, dim).print();
         }
+    }
+}
+
+fn main() {
+    // Lets the thread use what the kernels of batches need, such as matrix registers.
+    let configured = capabilities::configure_thread();
+    println!("kernels here: {}; numkong configured: {configured}", Variant::best());
+    let blocks: [(&str, fn()); 3] = [("pairs", pairs), ("max-sim", max_sim::print), ("truth", truth::print)];
+    let mut wanted: Vec<String> = std::env::args().skip(1).collect();
+    if wanted.is_empty() {
+        wanted = blocks.iter().map(|&(name, _)| name.to_owned()).collect();
+    }
+    for name in wanted {
+        let block = blocks.iter().find(|(known, _)| *known == name);
+        let Some((_, print)) = block else { panic!("{name}: pairs, max-sim and truth are known") };
+        println!();
+        print();
     }
 }
