@@ -17,7 +17,7 @@ pub(crate) const CODED_LIST_SIZE_DEFAULT: u32 = 120;
 /// Most copies of a vector in all, unless asked for otherwise. Page 001, bench `replicas`.
 pub const COPIES_DEFAULT: u32 = 2;
 /// A list may hold this many times the mean number of copies of a head before it is split. Pieces hold at
-/// least half of it, so no list is longer than 2.5 times the mean of what is written. By hand.
+/// least half of it, so no list is longer than 2.5 times the mean of what is written. By hand; page 075 has half and twice.
 pub(crate) const CAP_OF_MEAN: f64 = 2.2;
 /// Pruning of a query that names none, where the index was not calibrated: near recall@10 of 0.95 on SIFT descriptors and
 /// sentence embeddings. `spandrel bench --max-lists --epsilon`, whose figures were not kept.
@@ -91,31 +91,32 @@ pub(crate) mod build {
     pub(crate) const CALIBRATED: f64 = 30_000.0;
 }
 
-/// Clustering. Bench `replicas --rules none` gives lists and bytes read at equal recall for any of them.
+/// Clustering. Chosen by hand; page 075 has lists and bytes read at equal recall with half and twice of each, by bench
+/// `replicas --rules none`.
 pub(crate) mod cluster {
-    /// Most children of a tree node. By hand, after SPANN.
+    /// Most children of a tree node, after SPANN.
     pub(crate) const BRANCHING: usize = 32;
-    /// Weight of balance. By hand.
+    /// Weight of balance.
     pub(crate) const BALANCE: f32 = 0.5;
-    /// Rounds of Lloyd's algorithm in each node. By hand.
+    /// Rounds of Lloyd's algorithm in each node.
     pub(crate) const ROUNDS: usize = 6;
     /// Rounds of moving heads among all rows nearby: 632 kB instead of 722 at recall 0.95 on SIFT, for twice the time
     /// (c9b2de2). `replicas --lists-of 25 --rules none --queries 2000 --refinements 0`, then 1.
     pub(crate) const REFINEMENTS: usize = 1;
-    /// Blocks around its own that a row may look into for a nearer head meanwhile, and those it is compared with. By hand.
+    /// Blocks around its own that a row may look into for a nearer head meanwhile, and those it is compared with.
     pub(crate) const REFINE_AROUND: usize = 48;
     pub(crate) const REFINE_PROBED: usize = 6;
-    /// Rows looked at for each centre of a node. By hand.
+    /// Rows looked at for each centre of a node.
     pub(crate) const SAMPLE_PER_CENTRE: usize = 128;
     /// Price steps between two computations of distances, and the share of the way to its fixed point that a price moves in
-    /// one. By hand.
+    /// one.
     pub(crate) const PRICE_STEPS: usize = 4;
     pub(crate) const PRICE_DAMPING: f32 = 0.15;
-    /// Rounds of moving the two centres of a cut. By hand.
+    /// Rounds of moving the two centres of a cut.
     pub(crate) const CUT_ROUNDS: usize = 4;
 }
 
-/// Coarse parts.
+/// Coarse parts. `parts_are_nearly_equal_and_can_be_stored` holds how nearly equal these make them.
 pub(crate) mod parts {
     /// Steps in which prices approach balance. By hand.
     pub(crate) const PRICE_STEPS: usize = 24;
@@ -153,8 +154,8 @@ pub(crate) mod filing {
     /// The same for more copies. Page 053.
     pub(crate) const WIDE_AROUND: usize = 512;
     pub(crate) const WIDE_PROBED: usize = 72;
-    /// Weight of the angle between residuals under SOAR. By hand, as its authors have it; page 001 compares the rules.
+    /// Weight of the angle between residuals under SOAR, as its authors have it. Page 001 has half and twice.
     pub(crate) const SOAR_LAMBDA: f32 = 1.0;
-    /// Weight of the angle between residuals under AIR, and how far its copies may lie. By hand.
+    /// Weight of the angle between residuals under AIR, and how far its copies may lie. By hand; page 001 has half and twice.
     pub(crate) const AIR_LAMBDA: f32 = 0.5;
 }

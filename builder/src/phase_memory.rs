@@ -7,6 +7,7 @@ use crate::cluster::BLOCK_HEADS;
 use crate::coding::comparing_bytes;
 use crate::config::{GROUP_BYTES, PART_SLACK, Params};
 use crate::filing::{FilingWidth, ReplicaRule};
+use crate::measured::CAP_OF_MEAN;
 use crate::query_sample::calibrating;
 use crate::spill;
 use crate::stages::{neighbours_bytes, scores_bytes, sorting_bytes};
@@ -239,14 +240,11 @@ fn sample_bytes(params: &Params) -> u64 {
     queries + chunk + params.threads as u64 * scores_bytes() + params.vectors / 2 + 2 * key_bytes(params)
 }
 
-/// The longest list in mean ones, about.
-const LONGEST_LIST: f64 = 2.2;
-
 /// What coding takes beside the model, on all threads.
 fn coding(params: &Params) -> u64 {
     let mean = params.vectors as f64 * expected_copies(params) / params.lists as f64;
-    // CAST: rows of the longest list, and widening
-    let rows = (LONGEST_LIST * mean) as usize * params.code.coder_row_bytes(params.dim);
+    // CAST: rows of the longest list, about, and widening
+    let rows = (CAP_OF_MEAN * mean) as usize * params.code.coder_row_bytes(params.dim);
     (params.threads * (params.code.coder_bytes(params.dim) + rows)) as u64
 }
 

@@ -8,7 +8,6 @@ use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use spandrel_index::kernels::{BlockKernel, LeftRows, Operation, RightRows};
 
-use crate::measured::cluster::{PRICE_DAMPING, PRICE_STEPS};
 use crate::rows::{MeanSums, Rows};
 
 /// Rows scored at a time: the block of scores stays in the second-level cache.
@@ -23,6 +22,10 @@ pub(crate) struct FlatParams {
     pub(crate) balance: f32,
     /// Rounds of Lloyd's algorithm.
     pub(crate) rounds: usize,
+    /// How often prices move between two computations of distances.
+    pub(crate) price_steps: usize,
+    /// Share of the way to its fixed point that a price moves in a step.
+    pub(crate) price_damping: f32,
 }
 
 /// Centres with their prices.
@@ -81,7 +84,7 @@ pub(crate) fn train(
     for round in 0..params.rounds.max(1) {
         let packed = kernel.pack_right(&centres);
         score_all(kernel, &left, &packed, &mut scores);
-        assign_balanced(&scores, params.balance, &mut prices, &mut owner);
+        assign_balanced(&scores, params, &mut prices, &mut owner);
         sums.iter_mut().for_each(MeanSums::clear);
         for (at, &owner) in owner.iter().enumerate() {
             sums[owner as usize].add(rows.row(at));
@@ -100,7 +103,7 @@ pub(crate) fn train(
     // Prices once more for the centres as they now are.
     let packed = kernel.pack_right(&centres);
     score_all(kernel, &left, &packed, &mut scores);
-    assign_balanced(&scores, params.balance, &mut prices, &mut owner);
+    assign_balanced(&scores, params, &mut prices, &mut owner);
     drop_empty(kernel, rows, &owner, centres, prices)
 }
 
@@ -150,11 +153,12 @@ fn revive_empty(
 }
 
 /// Assigns every row to its cheapest centre, moving the prices towards balance on the way.
-fn assign_balanced(scores: &[f32], balance: f32, prices: &mut [f32], owner: &mut [u32]) {
+fn assign_balanced(scores: &[f32], params: FlatParams, prices: &mut [f32], owner: &mut [u32]) {
+    let FlatParams { balance, price_steps, price_damping, .. } = params;
     let width = prices.len();
     let share = owner.len() as f32 / width as f32; // CAST: an approximate share will do
     let mut counts = vec![0_u32; width];
-    for step in 0..=PRICE_STEPS {
+    for step in 0..=price_steps {
         counts.fill(0);
         let mut total = 0.0_f64;
         for (row_scores, owner) in scores.chunks_exact(width).zip(owner.iter_mut()) {
@@ -163,13 +167,13 @@ fn assign_balanced(scores: &[f32], balance: f32, prices: &mut [f32], owner: &mut
             counts[at as usize] += 1;
             total += f64::from(row_scores[at as usize]);
         }
-        if step == PRICE_STEPS || balance == 0.0 {
+        if step == price_steps || balance == 0.0 {
             return;
         }
         let unit = balance * (total / owner.len() as f64) as f32; // CAST: a scale, not a sum
         for (price, &count) in prices.iter_mut().zip(&counts) {
             let fixed_point = unit * (count as f32 / share - 1.0); // CAST: counts stay below 2^24 or nearly so
-            *price += PRICE_DAMPING * (fixed_point - *price);
+            *price += price_damping * (fixed_point - *price);
         }
     }
 }
@@ -240,6 +244,10 @@ mod tests {
 
     use super::*;
 
+    fn params(centres: usize, rounds: usize) -> FlatParams {
+        FlatParams { centres, balance: 0.5, rounds, price_steps: 4, price_damping: 0.15 }
+    }
+
     #[test]
     fn cheapest_is_the_first_of_the_least() {
         for width in 1..40 {
@@ -268,8 +276,7 @@ mod tests {
         let bytes: Vec<u8> = (0..60_u8).map(|at| (at % 3) * 100 + at / 20).collect();
         let rows = Rows { dtype: DType::U8, dim: 1, bytes: &bytes };
         let kernel = BlockKernel::new(DType::U8, 1);
-        let params = FlatParams { centres: 3, balance: 0.5, rounds: 8 };
-        let found = train(&kernel, rows, params, &mut ChaCha8Rng::seed_from_u64(3));
+        let found = train(&kernel, rows, params(3, 8), &mut ChaCha8Rng::seed_from_u64(3));
         let mut centres = found.bytes;
         centres.sort_unstable();
         assert_eq!(centres, [1, 101, 201]);
@@ -280,8 +287,7 @@ mod tests {
         let bytes = [9_u8; 50];
         let rows = Rows { dtype: DType::U8, dim: 5, bytes: &bytes };
         let kernel = BlockKernel::new(DType::U8, 5);
-        let params = FlatParams { centres: 4, balance: 0.5, rounds: 4 };
-        let found = train(&kernel, rows, params, &mut ChaCha8Rng::seed_from_u64(3));
+        let found = train(&kernel, rows, params(4, 4), &mut ChaCha8Rng::seed_from_u64(3));
         assert_eq!(found.bytes, [9; 5]);
     }
 }

@@ -18,6 +18,7 @@ pub use tree::cluster;
 
 use std::ops::Range;
 
+use crate::filing::FilingWidth;
 use crate::measured::cluster as measured;
 
 /// How to cluster.
@@ -32,9 +33,19 @@ pub struct ClusterParams {
     pub balance: f32,
     /// Rounds of Lloyd's algorithm in each node.
     pub rounds: usize,
+    /// Rows of a node that its centres are learned from, for each centre.
+    pub sample_per_centre: usize,
+    /// How often prices move between two computations of distances.
+    pub price_steps: usize,
+    /// Share of the way to its fixed point that a price moves in a step.
+    pub price_damping: f32,
+    /// Rounds of moving the two centres of a leaf that is cut in two.
+    pub cut_rounds: usize,
     /// Rounds in which rows choose among all heads nearby and heads move to the means of their rows. Heads that are
     /// vectors take none.
     pub refinements: usize,
+    /// How far a row looks for a nearer head meanwhile.
+    pub refine_width: FilingWidth,
     /// What becomes a head.
     pub heads: HeadKind,
     /// Seed of every random choice.
@@ -49,7 +60,12 @@ impl ClusterParams {
             branching: measured::BRANCHING,
             balance: measured::BALANCE,
             rounds: measured::ROUNDS,
+            sample_per_centre: measured::SAMPLE_PER_CENTRE,
+            price_steps: measured::PRICE_STEPS,
+            price_damping: measured::PRICE_DAMPING,
+            cut_rounds: measured::CUT_ROUNDS,
             refinements: measured::REFINEMENTS,
+            refine_width: FilingWidth { around: measured::REFINE_AROUND, probed: measured::REFINE_PROBED },
             heads: HeadKind::Means,
             seed: 0,
         }

@@ -4,25 +4,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rayon::prelude::*;
 
 use super::head_kind::HeadMaker;
-use super::{Clustering, HeadKind, Stopped};
+use super::{ClusterParams, Clustering, Stopped};
 use crate::Rows;
 use crate::filing::{Filer, FilerScratch, FilingParams, FilingWidth, HeadBlocks, ReplicaRule};
-use crate::measured::cluster::{REFINE_AROUND, REFINE_PROBED};
-
-/// How far a row looks for a nearer head.
-const WIDTH: FilingWidth = FilingWidth { around: REFINE_AROUND, probed: REFINE_PROBED };
 
 /// Moves every head to its place among the rows nearest to it; heads without a row stay.
 ///
 /// Blocks and leaves stay as they are.
 pub(super) fn refine(
     rows: Rows<'_>,
-    kind: HeadKind,
+    params: &ClusterParams,
     clustering: &mut Clustering,
     pool: &rayon::ThreadPool,
     stop: &AtomicBool,
 ) -> Result<(), Stopped> {
-    let nearest = nearest_heads(rows, clustering, pool, stop)?;
+    let nearest = nearest_heads(rows, clustering, params.refine_width, pool, stop)?;
     let mut first = vec![0_u32; clustering.count as usize + 1];
     for &head in &nearest {
         first[head as usize + 1] += 1;
@@ -39,7 +35,7 @@ pub(super) fn refine(
     }
     pool.install(|| {
         clustering.heads.par_chunks_mut(rows.row_bytes()).zip(first.par_windows(2)).try_for_each_init(
-            || HeadMaker::new(rows, kind),
+            || HeadMaker::new(rows, params.heads),
             |maker, (head, range)| {
                 let members = &members[range[0] as usize..range[1] as usize];
                 if stop.load(Ordering::Relaxed) {
@@ -58,6 +54,7 @@ pub(super) fn refine(
 fn nearest_heads(
     rows: Rows<'_>,
     clustering: &Clustering,
+    width: FilingWidth,
     pool: &rayon::ThreadPool,
     stop: &AtomicBool,
 ) -> Result<Vec<u32>, Stopped> {
@@ -70,7 +67,7 @@ fn nearest_heads(
         regions: &[ends.len() as u32], // CAST: fewer than heads
     };
     let params = FilingParams { rule: ReplicaRule::None, copies_max: 1, nearest: 1 };
-    let filer = Filer::new(blocks, params, WIDTH, pool);
+    let filer = Filer::new(blocks, params, width, pool);
     let mut members: Vec<Vec<u32>> = vec![Vec::new(); ends.len()];
     for (row, &leaf) in clustering.leaf_of_row.iter().enumerate() {
         let block = ends.partition_point(|&end| end <= leaf);

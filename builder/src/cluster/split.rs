@@ -1,19 +1,18 @@
 //! Balanced splitting of one set of rows.
 use spandrel_index::kernels::{Operation, PairKernel};
 
-use crate::measured::cluster::CUT_ROUNDS;
 use crate::rows::{MeanSums, Rows};
 
 /// Splits rows into `parts` pieces of equal size, give or take one, each of near rows.
 ///
-/// Recursive 2-means with fixed sizes. Rows that are equally far from both centres, such as identical ones,
+/// Recursive 2-means with fixed sizes, `rounds` rounds for each cut. Rows that are equally far from both centres, such as identical ones,
 /// are cut in their order. Every piece lists its row numbers in ascending order; there are fewer pieces than
 /// `parts` when there are fewer rows.
-pub fn split(rows: Rows<'_>, parts: usize) -> Vec<Vec<u32>> {
+pub fn split(rows: Rows<'_>, parts: usize, rounds: usize) -> Vec<Vec<u32>> {
     let len = u32::try_from(rows.len()).expect("a list has fewer than 2^32 rows");
     let mut pieces = Vec::new();
     if len > 0 {
-        let mut cutter = Cutter::new(rows);
+        let mut cutter = Cutter::new(rows, rounds);
         cutter.split_picks((0..len).collect(), parts.clamp(1, rows.len()), &mut pieces);
     }
     pieces
@@ -23,14 +22,15 @@ pub fn split(rows: Rows<'_>, parts: usize) -> Vec<Vec<u32>> {
 pub(super) struct Cutter<'a> {
     rows: Rows<'a>,
     kernel: PairKernel,
+    rounds: usize,
     sums: MeanSums,
     keyed: Vec<(f32, u32)>,
 }
 
 impl<'a> Cutter<'a> {
-    pub(super) fn new(rows: Rows<'a>) -> Cutter<'a> {
+    pub(super) fn new(rows: Rows<'a>, rounds: usize) -> Cutter<'a> {
         let kernel = PairKernel::new(Operation::SquaredL2, rows.dtype, rows.dim);
-        Cutter { rows, kernel, sums: MeanSums::new(rows.dtype, rows.dim), keyed: Vec::new() }
+        Cutter { rows, kernel, rounds, sums: MeanSums::new(rows.dtype, rows.dim), keyed: Vec::new() }
     }
 
     fn split_picks(&mut self, mut picks: Vec<u32>, parts: usize, pieces: &mut Vec<Vec<u32>>) {
@@ -50,7 +50,7 @@ impl<'a> Cutter<'a> {
     /// Orders `picks` so that the first `at` of them are one part of a 2-means clustering of those sizes.
     pub(super) fn sort_for_cut(&mut self, picks: &mut [u32], at: usize) {
         let mut ends = self.far_rows(picks);
-        for _ in 0..CUT_ROUNDS {
+        for _ in 0..self.rounds {
             self.sort_by_nearness(picks, &ends);
             let next = [self.mean(&picks[..at]), self.mean(&picks[at..])];
             if next == ends {
@@ -133,7 +133,7 @@ mod tests {
     fn pieces_are_near_and_equally_long() {
         let bytes: Vec<u8> = (0..99_u8).map(|at| (at % 3) * 80 + at / 10).collect();
         let rows = Rows { dtype: DType::U8, dim: 1, bytes: &bytes };
-        let pieces = split(rows, 3);
+        let pieces = split(rows, 3, 4);
         assert_eq!(pieces.iter().map(Vec::len).collect::<Vec<_>>(), [33, 33, 33]);
         for piece in pieces {
             assert!(piece.iter().all(|&at| at % 3 == piece[0] % 3), "{piece:?}");
@@ -144,8 +144,8 @@ mod tests {
     fn identical_rows_are_cut_in_order() {
         let bytes = [5_u8; 20];
         let rows = Rows { dtype: DType::U8, dim: 2, bytes: &bytes };
-        assert_eq!(split(rows, 3), [vec![0, 1, 2], vec![3, 4, 5], vec![6, 7, 8, 9]]);
-        assert_eq!(split(rows, 100).len(), 10);
-        assert!(split(rows.with_bytes(&[]), 2).is_empty());
+        assert_eq!(split(rows, 3, 4), [vec![0, 1, 2], vec![3, 4, 5], vec![6, 7, 8, 9]]);
+        assert_eq!(split(rows, 100, 4).len(), 10);
+        assert!(split(rows.with_bytes(&[]), 2, 4).is_empty());
     }
 }

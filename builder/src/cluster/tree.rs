@@ -15,7 +15,6 @@ use super::order::chain;
 use super::refine::refine;
 use super::split::Cutter;
 use super::{BLOCK_HEADS, Block, ClusterParams, Clustering, HeadKind, Stopped};
-use crate::measured::cluster::SAMPLE_PER_CENTRE;
 use crate::rows::{MeanSums, Rows};
 
 /// Most heads in a block.
@@ -59,7 +58,7 @@ pub fn cluster(
     // Heads that are vectors come out as good without: a mean that moves a little is nearest to the same row.
     let refinements = if params.heads == HeadKind::Means { params.refinements } else { 0 };
     for _ in 0..refinements {
-        refine(rows, params.heads, &mut clustering, pool, stop)?;
+        refine(rows, params, &mut clustering, pool, stop)?;
     }
     Ok(clustering)
 }
@@ -152,7 +151,7 @@ impl Grower<'_> {
         let centres = fan_out(node.leaves, self.params.branching);
         let mut rng = ChaCha8Rng::seed_from_u64(mix(self.params.seed, node.start as u64, node.leaves as u64));
         let mut sample = Vec::new();
-        let sample_rows = centres * SAMPLE_PER_CENTRE;
+        let sample_rows = centres * self.params.sample_per_centre;
         if sample_rows < node.picks.len() {
             let drawn = flat::pick_distinct(node.picks.len(), sample_rows, &mut rng);
             let picks: Vec<u32> = drawn.into_iter().map(|at| node.picks[at as usize]).collect();
@@ -160,7 +159,8 @@ impl Grower<'_> {
         } else {
             self.rows.gather(node.picks, &mut sample);
         }
-        let params = FlatParams { centres, balance: self.params.balance, rounds: self.params.rounds };
+        let ClusterParams { balance, rounds, price_steps, price_damping, .. } = *self.params;
+        let params = FlatParams { centres, balance, rounds, price_steps, price_damping };
         flat::train(&self.kernel, self.rows.with_bytes(&sample), params, &mut rng)
     }
 
@@ -241,7 +241,7 @@ impl Grower<'_> {
         let mut largest: BinaryHeap<(usize, usize)> =
             leaves.iter().map(|run| (run.len(), run.start)).collect();
         let mut whole = Vec::new();
-        let mut cutter = Cutter::new(self.rows);
+        let mut cutter = Cutter::new(self.rows, self.params.cut_rounds);
         while whole.len() + largest.len() < wanted {
             let Some((len, start)) = largest.pop() else { break };
             self.check_stop()?;

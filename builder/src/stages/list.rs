@@ -6,6 +6,7 @@ use super::records::{REPLICA_BIT, RecordLayout, head_rows};
 use crate::Rows;
 use crate::cluster::{bisect_order, representative, split};
 use crate::config::Params;
+use crate::measured::cluster::CUT_ROUNDS;
 use crate::partition::{Keys, RowKey};
 
 /// One list: records of its group by number, in the order they are written.
@@ -45,9 +46,11 @@ impl Former<'_> {
         let rows = Rows { dtype: self.params.head_dtype(), dim: self.params.head_dim(), bytes: &rows };
         let pieces = picks.len().div_ceil(self.cap).min(primaries.len());
         let mut lists = Vec::with_capacity(pieces);
-        for members in
-            if pieces == 1 { vec![(0..primaries.len() as u32).collect()] } else { split(rows, pieces) }
-        {
+        for members in if pieces == 1 {
+            vec![(0..primaries.len() as u32).collect()]
+        } else {
+            split(rows, pieces, CUT_ROUNDS)
+        } {
             let mut member_rows = Vec::new();
             rows.gather(&members, &mut member_rows);
             let member_rows = Rows { bytes: &member_rows, ..rows };

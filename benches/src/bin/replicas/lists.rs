@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use rayon::ThreadPool;
 use rayon::prelude::*;
 use spandrel_builder::Rows;
-use spandrel_builder::cluster::Clustering;
+use spandrel_builder::cluster::{ClusterParams, Clustering, representative, split};
 use spandrel_builder::filing::{
     FiledRow, Filer, FilerScratch, FilingParams, FilingWidth, HeadBlocks, ReplicaRule, RuleScratch,
 };
@@ -76,6 +76,51 @@ impl Lists {
     /// Vectors in the longest list.
     pub(crate) fn longest(&self) -> u32 {
         self.lengths.iter().copied().max().unwrap_or(0)
+    }
+
+    /// Cuts lists of more than so many times the mean, where each vector has one copy; returns how many. The first piece
+    /// keeps the number, others come after all lists. Blocks stay as they are.
+    pub(crate) fn cut(
+        &mut self,
+        base: Rows<'_>,
+        clustering: &mut Clustering,
+        cap_of_mean: f64,
+        params: &ClusterParams,
+    ) -> usize {
+        let cap = (cap_of_mean * self.records() as f64 / self.lengths.len() as f64).ceil() as usize; // CAST: a few vectors
+        let mut members: Vec<Vec<u32>> = vec![Vec::new(); self.lengths.len()];
+        (0..).zip(&self.copies).for_each(|(row, &list)| members[list as usize].push(row));
+        members.iter_mut().for_each(|members| {
+            if members.len() <= cap {
+                members.clear()
+            }
+        });
+        let mut cut = 0;
+        for (list, members) in members.iter().enumerate().filter(|(_, members)| !members.is_empty()) {
+            let mut rows = Vec::new();
+            base.gather(members, &mut rows);
+            let rows = Rows { bytes: &rows, ..base };
+            for (piece, picks) in
+                split(rows, members.len().div_ceil(cap), params.cut_rounds).iter().enumerate()
+            {
+                let mut bytes = Vec::new();
+                rows.gather(picks, &mut bytes);
+                let head = representative(Rows { bytes: &bytes, ..base }, params.heads);
+                let number = if piece == 0 { list } else { self.lengths.len() };
+                if piece == 0 {
+                    clustering.heads[list * base.row_bytes()..(list + 1) * base.row_bytes()]
+                        .copy_from_slice(&head);
+                } else {
+                    clustering.heads.extend(head);
+                    self.lengths.push(0);
+                }
+                self.lengths[number] = picks.len() as u32; // CAST: of rows in memory, here and below
+                picks.iter().for_each(|&at| self.copies[members[at as usize] as usize] = number as u32);
+            }
+            cut += 1;
+        }
+        clustering.count = self.lengths.len() as u32; // CAST: fewer than rows
+        cut
     }
 
     /// The share of vectors filed under the nearest of all heads, and the mean excess of the distance.

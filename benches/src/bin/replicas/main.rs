@@ -14,7 +14,7 @@ mod simulate;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use spandrel_builder::cluster::{ClusterParams, Clustering, HeadKind, cluster};
@@ -70,12 +70,39 @@ struct Args {
     /// Rounds of clustering
     #[arg(long)]
     rounds: Option<usize>,
+    /// Rows of a clustering node that its centres are learned from, for each centre
+    #[arg(long)]
+    sample_per_centre: Option<usize>,
+    /// Steps of prices between two computations of distances
+    #[arg(long)]
+    price_steps: Option<usize>,
+    /// Share of the way to its fixed point that a price moves in a step
+    #[arg(long)]
+    price_damping: Option<f32>,
     /// Rounds of moving all heads after clustering
     #[arg(long)]
     refinements: Option<usize>,
+    /// Blocks around its own that a row may look into for a nearer head meanwhile
+    #[arg(long)]
+    refine_around: Option<usize>,
+    /// Blocks that it is compared with
+    #[arg(long)]
+    refine_probed: Option<usize>,
+    /// Cut lists of more than this many times the mean, as a build does; for the rule `none` alone
+    #[arg(long)]
+    cap_of_mean: Option<f64>,
+    /// Rounds of moving the two centres of a list that is cut
+    #[arg(long)]
+    cut_rounds: Option<usize>,
     /// Children of a clustering node
     #[arg(long)]
     branching: Option<usize>,
+    /// Seed of clustering
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Figures at a recall exactly, between those of two numbers of lists, in place of the first number that reaches it
+    #[arg(long)]
+    interpolate: bool,
     /// Also search with a radius around the nearest head instead of a fixed number of lists
     #[arg(long)]
     epsilon: bool,
@@ -115,17 +142,9 @@ fn main() -> Result<()> {
 }
 
 fn compare(args: &Args, data: &Data, count: usize, pool: &ThreadPool) -> Result<()> {
-    let defaults = ClusterParams::new(count);
-    let params = ClusterParams {
-        heads: if args.vector_heads { HeadKind::Vectors } else { HeadKind::Means },
-        balance: args.balance.unwrap_or(defaults.balance),
-        rounds: args.rounds.unwrap_or(defaults.rounds),
-        refinements: args.refinements.unwrap_or(defaults.refinements),
-        branching: args.branching.unwrap_or(defaults.branching),
-        ..defaults
-    };
+    let params = cluster_params(args, count);
     let started = (Instant::now(), cpu_seconds());
-    let clustering = cluster(data.base(), &params, pool, &AtomicBool::new(false))?;
+    let mut clustering = cluster(data.base(), &params, pool, &AtomicBool::new(false))?;
     println!(
         "\n# {} lists ({:?}) in {} blocks: clustered in {:.2} s, {:.2} s of CPU",
         clustering.count,
@@ -133,13 +152,6 @@ fn compare(args: &Args, data: &Data, count: usize, pool: &ThreadPool) -> Result<
         clustering.blocks.len(),
         started.0.elapsed().as_secs_f64(),
         cpu_seconds() - started.1
-    );
-    let started = Instant::now();
-    let ranking = Ranking::new(data, &clustering, pool);
-    println!(
-        "# heads ranked for {} queries in {:.2} s",
-        data.queries().len(),
-        started.elapsed().as_secs_f64()
     );
     let filings: Vec<Filing> = args.rules.iter().flat_map(|&rule| filings_of(rule, &args.copies)).collect();
     let copies_max = args.copies.iter().copied().max().unwrap_or(1);
@@ -149,11 +161,23 @@ fn compare(args: &Args, data: &Data, count: usize, pool: &ThreadPool) -> Result<
         probed: args.probed.unwrap_or(width.probed),
     };
     let started = (Instant::now(), cpu_seconds());
-    let lists = file_all(data.base(), &clustering, &filings, (args.nearest, width), args.cap, pool);
+    let mut lists = file_all(data.base(), &clustering, &filings, (args.nearest, width), args.cap, pool);
     println!(
         "# filed in {:.2} s, {:.2} s of CPU, all rules together",
         started.0.elapsed().as_secs_f64(),
         cpu_seconds() - started.1
+    );
+    if let Some(cap_of_mean) = args.cap_of_mean {
+        ensure!(args.rules == [ReplicaRule::None], "lists are cut under the rule `none` alone");
+        let cut = lists[0].cut(data.base(), &mut clustering, cap_of_mean, &params);
+        println!("# {cut} lists over {cap_of_mean} times the mean were cut: {} lists", clustering.count);
+    }
+    let started = Instant::now();
+    let ranking = Ranking::new(data, &clustering, pool);
+    println!(
+        "# heads ranked for {} queries in {:.2} s",
+        data.queries().len(),
+        started.elapsed().as_secs_f64()
     );
     print_header();
     for (filing, lists) in filings.into_iter().zip(&lists) {
@@ -168,6 +192,28 @@ fn compare(args: &Args, data: &Data, count: usize, pool: &ThreadPool) -> Result<
         );
     }
     Ok(())
+}
+
+fn cluster_params(args: &Args, count: usize) -> ClusterParams {
+    let defaults = ClusterParams::new(count);
+    let width = defaults.refine_width;
+    ClusterParams {
+        heads: if args.vector_heads { HeadKind::Vectors } else { HeadKind::Means },
+        branching: args.branching.unwrap_or(defaults.branching),
+        balance: args.balance.unwrap_or(defaults.balance),
+        rounds: args.rounds.unwrap_or(defaults.rounds),
+        sample_per_centre: args.sample_per_centre.unwrap_or(defaults.sample_per_centre),
+        price_steps: args.price_steps.unwrap_or(defaults.price_steps),
+        price_damping: args.price_damping.unwrap_or(defaults.price_damping),
+        cut_rounds: args.cut_rounds.unwrap_or(defaults.cut_rounds),
+        refinements: args.refinements.unwrap_or(defaults.refinements),
+        refine_width: FilingWidth {
+            around: args.refine_around.unwrap_or(width.around),
+            probed: args.refine_probed.unwrap_or(width.probed),
+        },
+        seed: args.seed,
+        ..defaults
+    }
 }
 
 fn filings_of(rule: ReplicaRule, copies: &[usize]) -> Vec<Filing> {
@@ -212,7 +258,8 @@ fn print_row(
     );
     let curve = Curve::new(data, ranking, lists);
     for recall in RECALLS {
-        match curve.at_recall(recall) {
+        let found = if args.interpolate { curve.between(recall) } else { curve.at_recall(recall) };
+        match found {
             Some(point) => {
                 print!(" |       {:>6} {:>7.0} {:>7.1}", point.lists, point.scanned, point.kilobytes)
             }

@@ -131,6 +131,23 @@ impl Curve {
         Some(Point { lists: fewest, ..self.point(|_| fewest).1 })
     }
 
+    /// What a recall takes, between the number of lists that reaches it and the one before; `lists` is the former.
+    pub(crate) fn between(&self, recall: f64) -> Option<Point> {
+        let after = self.at_recall(recall)?;
+        if after.lists == 1 {
+            return Some(after);
+        }
+        let [(low, from), (high, to)] = [after.lists - 1, after.lists].map(|lists| self.point(|_| lists));
+        let share = (recall - low) / (high - low);
+        let mean = |from: f64, to: f64| from + share * (to - from);
+        Some(Point {
+            lists: after.lists,
+            lists_mean: mean(from.lists_mean, to.lists_mean),
+            scanned: mean(from.scanned, to.scanned),
+            kilobytes: mean(from.kilobytes, to.kilobytes),
+        })
+    }
+
     /// The least epsilon that reaches a recall while no query reads more than `cap` lists.
     pub(crate) fn with_epsilon(&self, recall: f64, cap: usize) -> Option<(f32, Point)> {
         let cap = cap.min(self.depth);

@@ -20,7 +20,7 @@ pub(in crate::codes) const STEP: [f32; 9] =
 /// Its mean squared error, by bits.
 const DISTORTION: [f64; 9] =
     [1.0, 0.3634, 0.1188, 0.037_44, 0.011_54, 0.003_495, 0.001_04, 0.000_304, 0.000_087_7];
-/// Squared cosine between residuals of neighbours, on axes that are not coded.
+/// Squared cosine between residuals of neighbours, on axes that are not coded. Decision 002.
 const LIKENESS: f64 = 0.25;
 impl PlaneModel {
     /// See [`CodeModel::train`](crate::codes::CodeModel::train).

@@ -14,10 +14,10 @@ use crate::codes::pool::on_this_pool;
 use crate::codes::rotation::{DenseRotation, Rotation};
 use crate::codes::sample::measured_rows;
 
-/// Rounds of k-means.
+/// Rounds of k-means. Decision 002.
 const ROUNDS: usize = 20;
 /// Share of the distance from query to head that counts as spread over all dimensions alike: what a sample has not seen
-/// may still come.
+/// may still come. Decision 002.
 const EVEN: f64 = 0.02;
 
 /// The sub-quantisers of a code.
