@@ -171,6 +171,7 @@ impl DocumentParams {
             compare_by: VectorsOf::Main,
             verify: None,
             promise: None,
+            misses: 1.0,
             times: false,
             explain: false,
         }
