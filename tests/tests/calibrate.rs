@@ -89,7 +89,7 @@ fn defaults_reach_their_recall_with_less_than_everything() {
     }
 }
 
-/// An index with codes in memory, calibrated, and queries with their truth.
+/// An index with codes in memory or exact vectors on SSD, calibrated, and queries with their truth.
 struct Asked {
     _dir: tempfile::TempDir,
     engine: Engine,
@@ -101,7 +101,11 @@ impl Asked {
     fn build(codes: CodeSpec) -> Asked {
         let dir = tempfile::tempdir().unwrap();
         let base = Base::new(clustered(DType::U8, 16, 12_000, 1));
-        build(&base, &coded(Metric::L2, codes, Tier::Memory, dir.path()));
+        let config = match codes {
+            CodeSpec::Full => config(Metric::L2, dir.path()),
+            _ => coded(Metric::L2, codes, Tier::Memory, dir.path()),
+        };
+        build(&base, &config);
         let engine = open_engine(dir.path());
         let strangers = clustered(DType::U8, 16, 500, 2);
         let truth = engine.search(strangers.bytes(), &every_list(10)).unwrap();
@@ -257,7 +261,7 @@ fn what_holds_a_query_back_is_said() {
     assert_eq!(cut.promise.unwrap().expected, None);
     // Lists of exact vectors are left out whole.
     let exact = Asked::build(CodeSpec::Full);
-    let few = exact.ask(&SearchParams { max_bytes: Some(16 << 10), ..usual() });
+    let few = exact.ask(&SearchParams { max_bytes: Some(4 << 10), ..usual() });
     assert!(few.iter().all(|answer| answer.limited_by == Some(Limit::MaxBytes)));
     let said =
         few.iter().map(|answer| answer.promise.unwrap().expected.unwrap()).sum::<f64>() / few.len() as f64;

@@ -20,7 +20,9 @@ pub(crate) struct Progress {
     /// What may still be asked of the disk.
     pub(crate) bytes_left: u64,
     pub(crate) limited_by: Option<Limit>,
-    /// Whether its bytes left out vectors of lists that were searched.
+    /// Lists chosen that were left out since they would take too many bytes.
+    pub(crate) over_bytes: u32,
+    /// Whether vectors of lists that were searched were left out for that.
     pub(crate) is_uncompared: bool,
     /// Lists chosen by nearness: those that are searched in any case are not among them.
     pub(crate) chosen: u32,
@@ -57,7 +59,8 @@ impl Progress {
         (self.chosen, self.unsearched) = (0, 0);
         self.bytes_left = plan.stop.bytes_max;
         self.limited_by = None;
-        (self.is_uncompared, self.is_below) = (false, false);
+        (self.over_bytes, self.is_uncompared) = (0, false);
+        self.is_below = false;
         self.end = None;
         self.filtered = plan.filtered.map(FilteredPlan::filtered);
         self.is_sparse = false;
