@@ -92,7 +92,7 @@ impl Choice {
         // CAST: estimates, here and below
         let vectors = shape.vectors as f64;
         let grown = |most: f64| (vectors / most).min(1.0);
-        let fixed = training * grown(build::SAMPLE) + build::CALIBRATION_SECONDS * grown(build::CALIBRATED);
+        let fixed = training * grown(build::TRAINED) + build::CALIBRATION_SECONDS * grown(build::CALIBRATED);
         (vectors * shape.dim as f64 * microseconds / 1e6 + fixed) / threads as f64
     }
 
