@@ -121,7 +121,8 @@ impl CodedLayout {
     pub fn view<'a>(
         &self,
         bytes: &'a [u8],
-        (primaries, replicas): (u32, u32),
+        primaries: u32,
+        replicas: u32,
         vectors: u64,
     ) -> Result<CodedList<'a>, StrayReplica> {
         let blocks = (primaries as usize + replicas as usize).div_ceil(BLOCK_VECTORS);
@@ -180,7 +181,8 @@ impl FullLayout {
     pub fn view<'a>(
         &self,
         bytes: &'a [u8],
-        (primaries, replicas): (u32, u32),
+        primaries: u32,
+        replicas: u32,
         vectors: u64,
     ) -> Result<FullList<'a>, StrayReplica> {
         let count = primaries as usize + replicas as usize;
@@ -267,9 +269,9 @@ mod tests {
             let entries = FullEntries { vectors: &vectors, norms: &norms, ids: &ids, positions: &[800] };
             layout.write(&entries, &mut bytes);
             assert_eq!(bytes.len(), 512);
-            let stray = layout.view(&bytes, (1, 1), 800).unwrap_err();
+            let stray = layout.view(&bytes, 1, 1, 800).unwrap_err();
             assert_eq!(stray, StrayReplica { replica: 0, position: 800 });
-            let list = layout.view(&bytes, (1, 1), 801).unwrap();
+            let list = layout.view(&bytes, 1, 1, 801).unwrap();
             assert_eq!(list.vectors, [1, 2, 3, 4, 5, 6]);
             assert_eq!((list.id(0), list.id(1), list.position(0)), (9, 70_000, 800));
             assert_eq!((list.inverse_norm(0), list.inverse_norm(1)), (0.5, 0.25));
@@ -283,9 +285,9 @@ mod tests {
         let mut bytes = Vec::new();
         layout.write(&rows, &factors, &[9, 70_000], &mut bytes);
         assert_eq!(bytes.len(), ListLayout::Coded(layout).list_bytes(17, 2));
-        let stray = layout.view(&bytes, (17, 2), 70_000).unwrap_err();
+        let stray = layout.view(&bytes, 17, 2, 70_000).unwrap_err();
         assert_eq!(stray, StrayReplica { replica: 1, position: 70_000 });
-        let list = layout.view(&bytes, (17, 2), 70_001).unwrap();
+        let list = layout.view(&bytes, 17, 2, 70_001).unwrap();
         assert_eq!((list.rows, list.factors), (rows.as_slice(), factors.as_slice()));
         assert_eq!((list.position(0), list.position(1)), (9, 70_000));
         assert_eq!(ListLayout::Coded(layout).list_bytes(0, 0), 0);

@@ -179,7 +179,7 @@ impl<'a> Builder<'a> {
         let mut upper = vec![Vec::new(); top];
         for level in (0..top).rev() {
             if !empty {
-                self.graph.walk_upper(self.heads, row, (level, self.ef), scratch);
+                self.graph.walk_upper(self.heads, row, level, self.ef, scratch);
             }
             let name = |mate: usize| mate as u32; // CAST: below the head count
             let keys = candidates(&scratch.keys, self.upper_counts[level], &name);

@@ -101,7 +101,7 @@ impl HnswGraph {
         scratch.keys.push(key_of(score, start));
         let mut computed = 1;
         for level in (floor..self.upper.len()).rev() {
-            computed += self.walk_upper(heads, row, (level, 1), scratch);
+            computed += self.walk_upper(heads, row, level, 1, scratch);
         }
         computed
     }
@@ -111,7 +111,8 @@ impl HnswGraph {
         &self,
         heads: &Heads,
         row: &[u8],
-        (level, ef): (usize, usize),
+        level: usize,
+        ef: usize,
         scratch: &mut Scratch,
     ) -> u32 {
         scratch.visited.reset(self.ranked.len());

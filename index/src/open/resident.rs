@@ -55,7 +55,7 @@ impl ResidentCodes {
             let entry = directory.entry(list);
             bytes.resize(ListLayout::Coded(layout).list_bytes(entry.primaries, entry.replicas), 0);
             section.read(&mut bytes)?;
-            let view = match layout.view(&bytes, (entry.primaries, entry.replicas), vectors as u64) {
+            let view = match layout.view(&bytes, entry.primaries, entry.replicas, vectors as u64) {
                 Ok(view) => view,
                 Err(stray) => {
                     let error = OpenError::stray(section.path(), list, stray, vectors as u64);

@@ -113,7 +113,7 @@ impl Segment {
         let codes_in_memory = opening.in_memory("codes", options.codes.unwrap_or(built_for))?;
         let vectors_in_memory = opening.in_memory("vectors", options.vectors.unwrap_or(Tier::Ssd))?;
         let (lists, id_pages) = (shape.index.lists, shape.ids());
-        let codes = stored(codes, (lists, shape.uuid), |codes| match lists {
+        let codes = stored(codes, lists, shape.uuid, |codes| match lists {
             ListLayout::Coded(layout) if codes_in_memory => {
                 ResidentCodes::read(codes, &directory, layout).map(Some)
             }
@@ -121,13 +121,13 @@ impl Segment {
         })?;
         let pages = |vectors, of: &SegmentShape| {
             let pages = of.index.pages;
-            stored(vectors, (pages, of.uuid), |vectors| {
+            stored(vectors, pages, of.uuid, |vectors| {
                 vectors_in_memory.then(|| ResidentVectors::read(vectors, pages)).transpose()
             })
         };
         let vectors = vectors.map(|vectors| pages(vectors, &shape)).transpose()?;
         let column = column.map(|(vectors, shape)| pages(vectors, &shape)).transpose()?;
-        let ids = stored(ids, (id_pages, shape.uuid), |ids| {
+        let ids = stored(ids, id_pages, shape.uuid, |ids| {
             options.ids.then(|| ResidentIds::read(ids, id_pages, shape.vectors)).transpose()
         })?;
         Ok(Segment {
@@ -302,7 +302,8 @@ impl Segment {
 /// A section, and what `read` keeps of it.
 fn stored<'a, L, R>(
     section: SectionReader<'a>,
-    (layout, uuid): (L, u128),
+    layout: L,
+    uuid: u128,
     read: impl FnOnce(SectionReader<'a>) -> Result<Option<R>, OpenError>,
 ) -> Result<Stored<L, R>, OpenError> {
     let (blob, body_bytes) = (Arc::clone(section.blob()), section.body_bytes());

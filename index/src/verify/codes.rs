@@ -81,7 +81,7 @@ impl<'a> Recoder<'a> {
         let entry = segment.directory.entry(list);
         let view = self
             .layout
-            .view(bytes, (entry.primaries, entry.replicas), segment.count)
+            .view(bytes, entry.primaries, entry.replicas, segment.count)
             .map_err(|stray| OpenError::stray(&segment.codes.path, list, stray, segment.count))?;
         let Some(primaries) = primaries else { return Ok(()) };
         let vectors_at = self.vectors.len();
@@ -146,7 +146,7 @@ impl<'a> Recoder<'a> {
         let bytes = self.codes.get(held.codes_at..).unwrap_or_default();
         let same = self
             .layout
-            .view(bytes, (entry.primaries, entry.replicas), segment.count)
+            .view(bytes, entry.primaries, entry.replicas, segment.count)
             .is_ok_and(|view| self.blocks.rows == view.rows && self.blocks.factors == view.factors);
         if same {
             return Ok(());

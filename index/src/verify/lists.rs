@@ -35,7 +35,7 @@ pub(super) fn check(
             let (mut replicas, mut radii) = (Replicas::new(segment, ids), Radii::default());
             while let Some((list, bytes)) = lists.next(segment, watch)? {
                 let entry = segment.directory.entry(list);
-                let view = layout.view(bytes, (entry.primaries, entry.replicas), segment.count);
+                let view = layout.view(bytes, entry.primaries, entry.replicas, segment.count);
                 let view = view.map_err(|e| OpenError::stray(&segment.codes.path, list, e, segment.count))?;
                 check_full(segment, list, &view, primaries, &mut replicas, watch)?;
                 let bytes = entry.primaries as usize * segment.shape().row_bytes();

@@ -98,7 +98,8 @@ impl CellReads {
     pub(crate) fn begin(
         &mut self,
         located: impl Iterator<Item = (usize, Location)>,
-        (job, piece): (&Job<Ids>, &mut Piece),
+        job: &Job<Ids>,
+        piece: &mut Piece,
         tools: &Tools,
         (tag, out): (u32, &mut Vec<Read>),
     ) -> Result<usize, End> {
@@ -141,7 +142,7 @@ impl CellReads {
             let read = CellRead { source: wanted.source, piece: wanted.piece, wanted: first..end };
             let resident = read.source.stored(tools).resident(read.piece);
             match resident.or((read.piece.bytes == 0).then_some(&[])) {
-                Some(bytes) => self.take_in(&read, bytes, (job, piece), tools)?,
+                Some(bytes) => self.take_in(&read, bytes, job, piece, tools)?,
                 None => self.request(read, piece, tools),
             }
             first = end;
@@ -190,12 +191,13 @@ impl CellReads {
         &mut self,
         number: usize,
         result: &Result<ReadBuf, ReadError>,
-        (job, piece): (&Job<Ids>, &mut Piece),
+        job: &Job<Ids>,
+        piece: &mut Piece,
         tools: &Tools,
     ) -> Result<(), End> {
         let read = self.requests[number].clone();
         match result {
-            Ok(bytes) => self.take_in(&read, bytes, (job, piece), tools),
+            Ok(bytes) => self.take_in(&read, bytes, job, piece, tools),
             Err(error) => {
                 self.damaged(&read, DamageReason::Read(with_cause(error)), piece, tools);
                 Ok(())
@@ -208,7 +210,8 @@ impl CellReads {
         &mut self,
         read: &CellRead,
         bytes: &[u8],
-        (job, piece): (&Job<Ids>, &mut Piece),
+        job: &Job<Ids>,
+        piece: &mut Piece,
         tools: &Tools,
     ) -> Result<(), End> {
         let stored = read.source.stored(tools);

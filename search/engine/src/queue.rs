@@ -137,7 +137,8 @@ impl Queue {
     pub(crate) fn check_place(
         &self,
         searched: &Searched,
-        (queries, course): (usize, Course),
+        queries: usize,
+        course: Course,
         limited: bool,
     ) -> Result<(), SearchError> {
         let mut state = self.lock();

@@ -175,7 +175,7 @@ impl FetchSlot {
             return !was_over;
         }
         if let (Some(number), Some(running)) = (cells_number(number_of(tag)), &self.running) {
-            let taken = self.cells.arrive(number, result, (&running.job, &mut self.piece), tools);
+            let taken = self.cells.arrive(number, result, &running.job, &mut self.piece, tools);
             self.end = taken.err();
             return self.end.is_some();
         }
@@ -288,7 +288,7 @@ impl FetchSlot {
         self.located.iter().for_each(|wanted| self.piece.states[wanted.at] = FetchState::Found);
         let Some(running) = &self.running else { unreachable!("a fetch has ids") };
         let located = self.located.iter().map(|wanted| (wanted.at, wanted.location));
-        match self.cells.begin(located, (&running.job, &mut self.piece), tools, (tag, out)) {
+        match self.cells.begin(located, &running.job, &mut self.piece, tools, (tag, out)) {
             Ok(reads) => self.reads_left += reads,
             Err(end) => {
                 self.end = Some(end);

@@ -127,8 +127,8 @@ impl Holders {
             return Ok(holders);
         }
         let wanted: HashSet<u64> = nearest.iter().flat_map(|nearest| &nearest.names).copied().collect();
-        for (number, segment) in (0..).zip(index.segments()) {
-            holders.read(index, (number, segment), &wanted, go_on)?;
+        for number in (0..).take(index.segments().len()) {
+            holders.read(index, number, &wanted, go_on)?;
         }
         Ok(holders)
     }
@@ -137,10 +137,11 @@ impl Holders {
     fn read(
         &mut self,
         index: &Index,
-        (number, segment): (u16, &Segment),
+        number: u16,
         wanted: &HashSet<u64>,
         go_on: &mut dyn FnMut() -> bool,
     ) -> Result<(), CalibrateError> {
+        let segment = &index.segments()[usize::from(number)];
         let file = open_file(&*segment.codes.blob, segment.codes.body_bytes, Direct::Off)?;
         let mut bytes = Vec::new();
         for list in 0..segment.lists() {
@@ -161,13 +162,13 @@ impl Holders {
             };
             match index.list_layout() {
                 ListLayout::Coded(layout) => {
-                    let view = layout.view(&bytes, (place.primaries, place.replicas), segment.count);
+                    let view = layout.view(&bytes, place.primaries, place.replicas, segment.count);
                     let view = view.map_err(|_| damaged)?;
                     let copies = 0..place.replicas as usize; // CAST: widening
                     copies.for_each(|at| add(Location::new(number, view.position(at)).bits()));
                 }
                 ListLayout::Full(layout) => {
-                    let view = layout.view(&bytes, (place.primaries, place.replicas), segment.count);
+                    let view = layout.view(&bytes, place.primaries, place.replicas, segment.count);
                     let view = view.map_err(|_| damaged)?;
                     (0..place.count()).for_each(|at| add(view.id(at)));
                 }

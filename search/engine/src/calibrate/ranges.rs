@@ -73,8 +73,8 @@ pub(super) fn ranges(
         return Ok(Vec::new());
     }
     let mut counts = Counts::new(asked.len(), radii.len());
-    for segment in (0..).zip(index.segments()) {
-        count(of, &asked, segment, &mut counts, go_on)?;
+    for (number, segment) in (0..).zip(index.segments()) {
+        count(of, &asked, number, segment, &mut counts, go_on)?;
     }
     let scanned = scanned(of, &asked, radii.len(), go_on)?;
     let curves = radii.iter().enumerate().map(|(at, &radius)| {
@@ -189,7 +189,8 @@ impl Counts {
 fn count(
     of: &RangesOf<'_>,
     asked: &[Asked<'_>],
-    (number, segment): (u16, &Segment),
+    number: u16,
+    segment: &Segment,
     sum: &mut Counts,
     go_on: &mut dyn FnMut() -> bool,
 ) -> Result<(), CalibrateError> {

@@ -68,7 +68,7 @@ pub(super) fn nearest(
                 let read = bytes.par_iter_mut().zip(ranges).map(|(bytes, first)| {
                     let range = first..(first + step).min(all);
                     pages.read(range.clone(), bytes)?;
-                    Ok(Chunk::new(&walk, (number, segment), &pages, range, bytes))
+                    Ok(Chunk::new(&walk, number, segment, &pages, range, bytes))
                 });
                 let chunks = read.collect::<Result<Vec<Chunk<'_>>, CalibrateError>>()?;
                 states.par_chunks_mut(QUERIES_TOGETHER).enumerate().for_each(|(number, states)| {
@@ -140,7 +140,8 @@ struct Chunk<'a> {
 impl<'a> Chunk<'a> {
     fn new(
         walk: &Walk,
-        (number, segment): (u16, &Segment),
+        number: u16,
+        segment: &Segment,
         pages: &Pages,
         range: Range<u64>,
         bytes: &'a [u8],

@@ -99,7 +99,7 @@ impl Engine {
         let (searched, queue) = self.searched_by();
         let (vectors, count) = match index.documents().and_then(Documents::encoder) {
             Some(encoder) => {
-                queue.check_place(&searched, (1, Course::Nearest), limited)?;
+                queue.check_place(&searched, 1, Course::Nearest, limited)?;
                 let row_bytes = index.query_shape().row_bytes();
                 let vector = encoded(encoder, &tokens, row_bytes, &terms)?;
                 // Sums of tokens that are near the largest of floats may be beyond.

@@ -245,7 +245,7 @@ impl Scan for CodedScan {
             return Ok(Some(end));
         }
         let (place, vectors) = (list.place, segment.count);
-        let view = self.layout.view(list.bytes, (place.primaries, place.replicas), vectors);
+        let view = self.layout.view(list.bytes, place.primaries, place.replicas, vectors);
         let view = view.map_err(|stray| DamageReason::Position { position: stray.position, vectors })?;
         progress.clock.lap(|times| &mut times.verify_us);
         let start = segment.directory.first_position(place.list);

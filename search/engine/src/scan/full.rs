@@ -78,7 +78,7 @@ impl Scan for FullScan {
             return Ok(Some(end));
         }
         let (place, vectors) = (list.place, segment.count);
-        let view = self.layout.view(list.bytes, (place.primaries, place.replicas), vectors);
+        let view = self.layout.view(list.bytes, place.primaries, place.replicas, vectors);
         let view = view.map_err(|stray| DamageReason::Position { position: stray.position, vectors })?;
         progress.clock.lap(|times| &mut times.verify_us);
         let row_bytes = self.layout.row_bytes;
