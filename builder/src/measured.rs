@@ -70,8 +70,8 @@ pub(crate) const MEMORY_BYTES_MIN: usize = 12;
 pub(crate) const SSD_BYTES_MAX: usize = 32;
 
 /// Microseconds of a thread, for an element of a vector of integers, that a build takes: rates of one to ten million SIFT-like
-/// vectors on machine A of `docs/benchmarks.md`, and processor time of small sets for what does not grow with them.
-/// `spandrel build`, the times of its phases (eab8b51, fe8e789).
+/// vectors on machine A of `docs/benchmarks.md` (`spandrel build`, the times of its phases, eab8b51, fe8e789), and thread time of small sets
+/// for what does not grow with them ("What plan says of builds" there).
 pub(crate) mod build {
     /// Clustering, filing and writing one copy; floats take about half as much again.
     pub(crate) const FIRST_COPY: f64 = 0.13;
@@ -81,7 +81,7 @@ pub(crate) mod build {
     pub(crate) const PRODUCTS: f64 = 0.015;
     /// Comparing the trials' queries with every vector.
     pub(crate) const TRUTH: f64 = 0.01;
-    /// Seconds of training a code. `docs/benchmarks.md`, "What plan says of builds", as the three below.
+    /// Seconds of training a code: products take as long as that, others less.
     pub(crate) const TRAINING_SECONDS: f64 = 4.0;
     /// Vectors from which on it no longer grows, about.
     pub(crate) const TRAINED: f64 = 50_000.0;

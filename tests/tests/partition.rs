@@ -14,7 +14,7 @@ use spandrel_builder::filing::ReplicaRule;
 use spandrel_builder::testing::Moment;
 use spandrel_builder::{BuildConfig, BuildError};
 use spandrel_datasets::{GenerateParams, Kind, Rows, Watch, generate_rows};
-use spandrel_engine::{Engine, FilterPlan, SearchParams};
+use spandrel_engine::{Engine, FilterPlan, Limit, SearchParams};
 use spandrel_filter::{Attribute, AttributeType, Cell, Comparison, Filter, Schema, Value};
 use spandrel_index::attributes::{CompileLimits, compile};
 use spandrel_index::codes::CodeSpec;
@@ -220,6 +220,17 @@ fn nearest(base: &Base, query: &[u8]) -> Vec<f32> {
     all
 }
 
+/// Where bytes may have left out lists that every query searches, no recall is told.
+fn check_cut(base: &Base, engine: &Engine) {
+    let queries = generated(base.rows.len()).1;
+    let params = SearchParams { recall: Some(0.95), max_bytes: Some(1), ..SearchParams::new(K) };
+    for answer in engine.search(queries.bytes(), &params).unwrap() {
+        if answer.limited_by == Some(Limit::MaxBytes) {
+            assert_eq!(answer.promise.unwrap().expected, None);
+        }
+    }
+}
+
 #[test]
 fn every_value_is_searched_as_if_there_were_no_others() {
     let base = base(400);
@@ -250,6 +261,7 @@ fn every_value_is_searched_as_if_there_were_no_others() {
             let engine = open(&config.out, options);
             check_values(&base, &engine, attribute);
             check_all(&base, &engine);
+            check_cut(&base, &engine);
         }
     }
 }

@@ -51,7 +51,7 @@ pub struct PlanCosts {
 pub enum PlanReason {
     /// The query names it.
     Asked,
-    /// A recall of 1 is asked for.
+    /// A recall of 1 is asked for, with full effort.
     Exact,
     /// Every vector matches.
     All,

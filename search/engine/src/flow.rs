@@ -28,7 +28,7 @@ pub(crate) struct Flow {
     pub(crate) index: usize,
     pub(crate) kind: Kind,
     pub(crate) course: Course,
-    /// The one whose turn is next comes first.
+    /// The one whose turn is next comes first, unless another is urgent.
     jobs: VecDeque<Turn>,
     /// Pieces that wait.
     pieces: usize,

@@ -197,7 +197,7 @@ impl QueryPlan {
         self.filtered.map(|filtered| filtered.plan)
     }
 
-    /// The recall to be expected of a search without a filter that ended after `lists` lists; none where nothing is known.
+    /// The recall to be expected of a search without a filter that ended after `lists` lists found by nearness; none where nothing is known.
     pub(crate) fn expected_of(&self, lists: u32, index: &Index) -> Option<f64> {
         let promise = self.promise.filter(|_| self.filtered.is_none())?;
         let aim = Aim { recall: promise.target, effort: 1.0, lists_max: lists };

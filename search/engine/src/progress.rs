@@ -20,7 +20,7 @@ pub(crate) struct Progress {
     /// What may still be asked of the disk.
     pub(crate) bytes_left: u64,
     pub(crate) limited_by: Option<Limit>,
-    /// Lists chosen that were left out since they would take too many bytes.
+    /// Lists chosen that were left out since they would take too many bytes, the farthest first.
     pub(crate) over_bytes: u32,
     /// Whether vectors of lists that were searched were left out for that.
     pub(crate) is_uncompared: bool,

@@ -52,7 +52,9 @@ pub(super) fn answer(
     let is_unknown = progress.is_uncompared || progress.missing.parts() > 0 || progress.is_sparse;
     let expected = |promise: Promise| match limited_by {
         _ if is_unknown => None,
-        Some(Limit::MaxBytes) => plan.expected_of(progress.work.lists - progress.over_bytes, index),
+        // Lists that are searched in any case may be among those left out.
+        Some(Limit::MaxBytes) if shared > 0 => None,
+        Some(Limit::MaxBytes) => plan.expected_of(progress.chosen.saturating_sub(progress.over_bytes), index),
         _ => promise.expected,
     };
     let promise = plan.promise.map(|promise| Promise { expected: expected(promise), ..promise });

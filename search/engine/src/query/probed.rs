@@ -181,6 +181,7 @@ impl ProbedLists {
             let bytes = progress.bytes_left.saturating_sub(plan.bytes_for_pages(index));
             for dropped in drain_over(bytes, least, places) {
                 *vectors -= dropped.accepted;
+                // Nothing is chosen again after this.
                 progress.over_bytes += 1;
                 progress.limited_by = Some(Limit::MaxBytes);
             }

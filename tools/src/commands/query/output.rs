@@ -134,7 +134,7 @@ impl<'a> Output<'a> {
             match self.form {
                 Form::Lines => text += &told.lines(self.table.k),
                 Form::Json => text += &told.json()?,
-                Form::Ibin | Form::Npy => self.table.push(answer),
+                Form::Ibin | Form::Npy => self.table.push(&answer.neighbours)?,
                 Form::Range => push_within(&mut self.within, answer)?,
             }
         }
