@@ -150,6 +150,7 @@ def details_of(response: admin_pb2.DescribeIndexResponse) -> IndexInfo:
         "calibration": _calibration_of(response.calibration) if response.HasField("calibration") else None,
         "column": _column_of(response.column) if response.HasField("column") else None,
         "documents": _documents_of(response.documents) if response.HasField("documents") else None,
+        "embedding_versions": list(response.embedding_versions),
         "attributes": [
             {
                 "name": attribute.name,

@@ -9,6 +9,7 @@ import unittest
 
 import spandrel
 from real import DIM, K, VECTORS, Served, Server, assert_expected, made
+from spandrel.v1 import admin_pb2
 
 
 class Managing(Served):
@@ -17,6 +18,8 @@ class Managing(Served):
         self.assertEqual((info.name, info.vectors, info.dim, info.dtype, info.metric), ("vectors", VECTORS, DIM, "u8", "l2"))
         about = self.client.describe()
         self.assertGreater(about.details["memory_bytes"]["heads"], 0)
+        told = {field.name for field in admin_pb2.DescribeIndexResponse.DESCRIPTOR.fields} - {"summary"}
+        self.assertEqual(set(about.details), told)
         self.assertTrue(0.0 < about.details["open_seconds"] < 60.0)
         self.assertIsNone(self.client.verify("vectors", deep=True))
         with self.assertRaises(spandrel.PermissionDenied):
