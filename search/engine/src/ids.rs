@@ -115,7 +115,11 @@ impl HandOut {
     pub fn give(&mut self, answer: &mut Answer) {
         let before = answer.neighbours.len();
         answer.neighbours.retain(|_| self.states.next() == Some(FetchState::Found));
-        answer.missing.pages += (before - answer.neighbours.len()) as u32; // CAST: at most k
+        let lost = (before - answer.neighbours.len()) as u32; // CAST: at most k
+        answer.missing.pages += lost;
+        if let Some(promise) = answer.promise.as_mut().filter(|_| lost > 0) {
+            promise.expected = None;
+        }
         answer.cells = self.cells.by_ref().take(answer.neighbours.len() * self.attributes).collect();
     }
 }

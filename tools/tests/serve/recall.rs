@@ -69,6 +69,9 @@ fn recall_is_measured_and_shown_wherever_an_index_is_described() {
         // What names its own pruning has the recall that it asked for.
         let own = v1::SearchOptions { max_lists: Some(1), ..Default::default() };
         asked(&server, 100, Some(own)).await;
+        // What reads no more than some bytes, what these find.
+        let cut = v1::SearchOptions { max_bytes: Some(1), ..Default::default() };
+        asked(&server, 100, Some(cut)).await;
         asked(&server, QUERIES, None).await
     });
     let mean = recalls.iter().sum::<f64>() / QUERIES as f64;

@@ -110,11 +110,13 @@ fn a_damaged_block_costs_the_ids_in_it_and_numbers_without_their_nulls_are_none(
     let (mut fetched, _) = lost(&[0, 3]);
     let neighbours =
         made.input.ids.iter().map(|&id| Neighbour { id, distance: 0.0, estimated: false }).collect();
-    let mut answers = [crate::Answer { neighbours, ..crate::Answer::default() }];
+    let promise = Some(crate::Promise { target: 0.9, expected: Some(0.9) });
+    let mut answers = [crate::Answer { neighbours, promise, ..crate::Answer::default() }];
     let mut given = fetched.hand_out(2);
     answers.iter_mut().for_each(|answer| given.give(answer));
     let [answer] = &answers;
     assert_eq!((answer.neighbours.len(), answer.missing.pages), (COUNT - 256, 256));
+    assert_eq!(answer.promise.unwrap().expected, None, "nothing is known of what is left");
     for (neighbour, cells) in answer.neighbours.iter().zip(answer.cells.chunks(2)) {
         let row = made.input.ids.iter().position(|&id| id == neighbour.id).unwrap();
         assert_eq!(cells, [cell(AttributeType::Keyword, row), cell(AttributeType::I64, row)]);

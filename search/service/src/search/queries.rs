@@ -151,7 +151,8 @@ impl Local {
         let load = if leave.is_some() { load.let_in_before() } else { load };
         params.effort = leave.map_or(served.admit(load, call.deadline)?, |leave| leave).effort;
         let lowered = lowered(&params, served.index())?;
-        let is_kept = is_measured && lowered.is_none() && params.filter.is_none();
+        let is_kept =
+            is_measured && lowered.is_none() && params.filter.is_none() && params.max_bytes.is_none();
         let (k, misses) = (params.k, params.misses);
         let compiled = filter.as_ref().map(|filter| Arc::clone(&filter.compiled));
         let request = Request {

@@ -91,7 +91,11 @@ impl<T: Args> Flags<T> {
         }
         let name = variable(arg);
         if let Some(value) = env::var_os(&name) {
-            return Ok(Some(Found { values: split(arg, value), place: name, in_file: false }));
+            let values = split(arg, value);
+            // An empty list says nothing.
+            if !values.is_empty() {
+                return Ok(Some(Found { values, place: name, in_file: false }));
+            }
         }
         let Some(value) = keys.0.get(arg.get_id().as_str()) else { return Ok(None) };
         let place = format!("{}: {}", file.place(value), arg.get_id());
@@ -129,7 +133,10 @@ impl File<'_> {
 /// The values of a variable: several paths as in `PATH`.
 fn split(arg: &Arg, value: OsString) -> Vec<OsString> {
     match arg.get_action() {
-        ArgAction::Append => env::split_paths(&value).map(Into::into).collect(),
+        ArgAction::Append => {
+            let named = env::split_paths(&value).filter(|path| !path.as_os_str().is_empty());
+            named.map(Into::into).collect()
+        }
         _ => vec![value],
     }
 }
@@ -281,7 +288,8 @@ mod tests {
             let arg = command.get_arguments().find(|arg| arg.get_id() == id).unwrap();
             split(arg, value.into())
         };
-        assert_eq!(of("folder", "/a:/b c"), ["/a", "/b c"]);
+        assert_eq!(of("folder", ":/a:/b c:"), ["/a", "/b c"]);
+        assert!(of("folder", "").is_empty());
         assert_eq!(of("layers_test_count", "1:2"), ["1:2"]);
     }
 
