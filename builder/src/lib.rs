@@ -134,7 +134,7 @@ pub struct Attributes<'a> {
 pub struct Column<'a> {
     /// What queries call it: see [`ColumnEntry::is_name`](spandrel_index::format::ColumnEntry::is_name).
     pub name: &'a str,
-    /// Vectors of the column, as many as the input has.
+    /// Vectors of the column, one for each of the input.
     pub vectors: &'a dyn VectorSource,
     /// How they are compared.
     pub metric: Metric,

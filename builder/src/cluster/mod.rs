@@ -40,7 +40,7 @@ pub struct ClusterParams {
     /// Share of the way to its fixed point that a price moves in a step.
     pub price_damping: f32,
     /// Rounds of moving the two centres of a leaf that is cut in two while vectors are clustered; lists that are too long afterwards are cut
-    /// in as many as by default.
+    /// in the default number of rounds.
     pub cut_rounds: usize,
     /// Rounds in which rows choose among all heads nearby and heads move to the means of their rows. Heads that are
     /// vectors take none.

@@ -61,7 +61,7 @@ fn foreign_queries_keep_their_recall_once_they_were_given() {
         // Three standard errors at 600 queries, and what lies between two points.
         assert!((target - 0.015..target + 0.03).contains(&found), "{target}: {found}");
     }
-    // The same with a truth that is given, for as many neighbours as it has.
+    // The same with a truth that is given, for each number of neighbours up to its own.
     let exact = open_engine(dir.path()).search(given.bytes(), &every_list(100)).unwrap();
     let neighbours: Vec<_> = exact.iter().flat_map(|answer| &answer.neighbours).collect();
     let mut ids: Vec<u64> = neighbours.iter().map(|n| n.id).collect();

@@ -145,7 +145,7 @@ fn compare(args: &Args, set: &Set, pool: &ThreadPool) -> Result<()> {
     for spec in specs {
         let started = Instant::now();
         let coded = Coded::new(&lists, spec, pool)?;
-        let sweep = measure(set, &spec.to_string(), &coded, (args.rules(), started), pool);
+        let sweep = measure(set, &spec.to_string(), &coded, args.rules(), started, pool);
         if spec == CHECKED && args.rules() == Rules::default() {
             check(args, set, (&out, lists.searched), &sweep)?;
         }
@@ -153,7 +153,7 @@ fn compare(args: &Args, set: &Set, pool: &ThreadPool) -> Result<()> {
         drop(coded);
         let started = Instant::now();
         if let Some(scaled) = Scaled::new(&lists, spec, pool)? {
-            measure(set, &format!("scaled:{bytes}"), &scaled, (args.rules(), started), pool);
+            measure(set, &format!("scaled:{bytes}"), &scaled, args.rules(), started, pool);
         }
     }
     println!();
@@ -165,7 +165,8 @@ fn measure(
     set: &Set,
     name: &str,
     code: &impl Code,
-    (rules, started): (Rules, Instant),
+    rules: Rules,
+    started: Instant,
     pool: &ThreadPool,
 ) -> Sweep {
     let sweep = Sweep::new(set, code, rules, pool);

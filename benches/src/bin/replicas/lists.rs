@@ -78,8 +78,8 @@ impl Lists {
         self.lengths.iter().copied().max().unwrap_or(0)
     }
 
-    /// Cuts lists of more than so many times the mean, where each vector has one copy; returns how many. The first piece
-    /// keeps the number, others come after all lists. Blocks stay as they are.
+    /// Cuts lists of more than `cap_of_mean` times the mean, where each vector has one copy; returns the number of lists cut. The first
+    /// piece of a list keeps its number, others come after all lists. Blocks stay as they are.
     pub(crate) fn cut(
         &mut self,
         base: Rows<'_>,
@@ -90,13 +90,8 @@ impl Lists {
         let cap = (cap_of_mean * self.records() as f64 / self.lengths.len() as f64).ceil() as usize; // CAST: a few vectors
         let mut members: Vec<Vec<u32>> = vec![Vec::new(); self.lengths.len()];
         (0..).zip(&self.copies).for_each(|(row, &list)| members[list as usize].push(row));
-        members.iter_mut().for_each(|members| {
-            if members.len() <= cap {
-                members.clear()
-            }
-        });
         let mut cut = 0;
-        for (list, members) in members.iter().enumerate().filter(|(_, members)| !members.is_empty()) {
+        for (list, members) in members.iter().enumerate().filter(|(_, members)| members.len() > cap) {
             let mut rows = Vec::new();
             base.gather(members, &mut rows);
             let rows = Rows { bytes: &rows, ..base };

@@ -5,7 +5,7 @@ use spandrel_index::format::{MAIN_COLUMN, Manifest, SectionKind};
 use spandrel_index::{OpenOptions, Tier};
 
 /// Program, stacks, what the queries and their answers take, the vectors that queries are compared with at a time, and what the allocator
-/// keeps: 49 MB beside 2 MB of codes and heads were not enough by 34 to 46 MB for 300 000 x 96 x f32.
+/// keeps. With 48 MiB 300 000 x 96 x f32 took 34 to 46 MB more than was allowed.
 const FIXED_BYTES: u64 = 100 << 20;
 /// Codes that are searched from memory, if they are meant for it: a build that makes more bytes of codes needs more memory than that.
 const CODES_BYTES_MAX: u64 = 128 << 20;
