@@ -76,15 +76,22 @@ fn list_seed(uuid: u128, list: u32) -> u64 {
     (uuid as u64).wrapping_add(u64::from(list).wrapping_mul(0x9E37_79B9_7F4A_7C15))
 }
 
-/// The directory of one segment.
+/// The directory of one segment. What is known of a list lies together: a search reads one cache line for each of its lists,
+/// far apart.
 #[derive(Debug)]
 pub struct Directory {
-    offsets: Box<[u32]>,
-    /// First position of each list, and the number of vectors at the end.
-    first_positions: Box<[u32]>,
-    replicas: Box<[u32]>,
-    radii: Box<[f32]>,
-    hashes: Box<[u64]>,
+    /// One for each list, and one whose first position is the number of vectors.
+    records: Box<[Record]>,
+}
+
+/// A list's entry, with the position of its first primary in place of how many these are.
+#[derive(Debug, Clone, Copy, Default)]
+struct Record {
+    first_position: u32,
+    offset_units: u32,
+    replicas: u32,
+    radius: f32,
+    hash: u64,
 }
 
 impl Directory {
@@ -105,21 +112,10 @@ impl Directory {
             let found = format!("{body_bytes} bytes");
             return Err(OpenError::field(path, "directory", found, format!("{} lists", expected.lists)));
         }
-        let mut directory = Directory {
-            offsets: vec![0; lists].into(),
-            first_positions: vec![0; lists + 1].into(),
-            replicas: vec![0; lists].into(),
-            radii: vec![0.0; lists].into(),
-            hashes: vec![0; lists].into(),
-        };
+        let mut records = vec![Record::default(); lists + 1].into_boxed_slice();
         let mut piece = vec![[0; ENTRY_BYTES]; PIECE_ENTRIES.min(lists)];
         let (mut position, mut unit) = (0_u64, 0_u64);
-        let slots = (directory.offsets.iter_mut())
-            .zip(directory.first_positions.iter_mut().skip(1))
-            .zip(directory.replicas.iter_mut())
-            .zip(directory.radii.iter_mut())
-            .zip(directory.hashes.iter_mut());
-        for (list, ((((offset, next_first), replica_count), radius), hash)) in slots.enumerate() {
+        for (list, record) in records.iter_mut().take(lists).enumerate() {
             let at = list % PIECE_ENTRIES;
             if at == 0 {
                 piece.truncate(lists - list);
@@ -139,6 +135,7 @@ impl Directory {
                     unit,
                 ));
             }
+            let first_position = position as u32; // CAST: at most `vectors`, which the header bounds
             position += u64::from(entry.primaries);
             if position > expected.vectors {
                 let what = format!("primaries up to list {list}");
@@ -151,11 +148,8 @@ impl Directory {
                 let what = format!("end of list {list}");
                 return Err(OpenError::field(path, what, unit * UNIT_BYTES as u64, expected.codes_bytes));
             }
-            *offset = entry.offset_units;
-            *next_first = position as u32; // CAST: at most `vectors`, which the header bounds
-            *replica_count = entry.replicas;
-            *radius = entry.radius;
-            *hash = entry.hash;
+            let DirectoryEntry { offset_units, replicas, radius, hash, .. } = entry;
+            *record = Record { first_position, offset_units, replicas, radius, hash };
         }
         if position != expected.vectors {
             return Err(OpenError::field(path, "primaries of all lists", position, expected.vectors));
@@ -164,12 +158,15 @@ impl Directory {
             let found = unit * UNIT_BYTES as u64;
             return Err(OpenError::field(path, "end of the last list", found, expected.codes_bytes));
         }
-        Ok(directory)
+        if let Some(end) = records.last_mut() {
+            end.first_position = position as u32; // CAST: as before
+        }
+        Ok(Directory { records })
     }
 
     /// Number of lists.
     pub(crate) fn lists(&self) -> usize {
-        self.offsets.len()
+        self.records.len() - 1
     }
 
     /// The entry of one list, which must exist.
@@ -178,14 +175,9 @@ impl Directory {
         reason = "list numbers come from heads, one per list, checked at open"
     )]
     pub fn entry(&self, list: u32) -> DirectoryEntry {
-        let at = list as usize;
-        DirectoryEntry {
-            offset_units: self.offsets[at],
-            primaries: self.first_positions[at + 1] - self.first_positions[at],
-            replicas: self.replicas[at],
-            radius: self.radii[at],
-            hash: self.hashes[at],
-        }
+        let Record { first_position, offset_units, replicas, radius, hash } = self.records[list as usize];
+        let primaries = self.first_position(list + 1) - first_position;
+        DirectoryEntry { offset_units, primaries, replicas, radius, hash }
     }
 
     /// Position of the list's first primary.
@@ -194,7 +186,7 @@ impl Directory {
         reason = "list numbers come from heads, one per list, checked at open"
     )]
     pub fn first_position(&self, list: u32) -> u32 {
-        self.first_positions[list as usize]
+        self.records[list as usize].first_position
     }
 
     /// Positions of a list's primaries.
@@ -204,27 +196,27 @@ impl Directory {
 
     /// The list whose primaries hold a position, which must exist; it is `from` or one after it.
     pub fn list_of(&self, position: u32, from: u32) -> u32 {
-        let rest = self.first_positions.get(from as usize + 1..).unwrap_or_default();
+        let rest = self.records.get(from as usize + 1..).unwrap_or_default();
         // Near `from` where many lists are asked for.
         let near = rest.len().min(8);
         let (near, far) = rest.split_at(near);
+        let is_after = |next: &Record| next.first_position > position;
         let after = match near.last() {
-            Some(&last) if last <= position => near.len() + far.partition_point(|&start| start <= position),
-            _ => near.partition_point(|&start| start <= position),
+            Some(last) if !is_after(last) => near.len() + far.partition_point(|next| !is_after(next)),
+            _ => near.partition_point(|next| !is_after(next)),
         };
         from + after as u32 // CAST: lists are numbered by u32
     }
 
     /// Copies in all lists together.
     pub(crate) fn copies(&self) -> u64 {
-        let primaries = self.first_positions.last().copied().map_or(0, u64::from);
-        primaries + self.replicas.iter().map(|&r| u64::from(r)).sum::<u64>()
+        let primaries = self.records.last().map_or(0, |end| end.first_position.into());
+        primaries + self.records.iter().map(|record| u64::from(record.replicas)).sum::<u64>()
     }
 
     /// Resident bytes.
     pub(crate) fn memory_bytes(&self) -> usize {
-        4 * (self.offsets.len() + self.first_positions.len() + self.replicas.len() + self.radii.len())
-            + 8 * self.hashes.len()
+        size_of_val(&*self.records)
     }
 }
 

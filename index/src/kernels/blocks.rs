@@ -84,7 +84,12 @@ pub(super) type ScanFn = unsafe fn(job: &ScanJob<'_>, out: &mut [[f32; BLOCK_VEC
 /// A bf16 as stored.
 #[inline(always)]
 pub(super) fn wide(low: u8, high: u8) -> f32 {
-    f32::from_bits(u32::from(u16::from_le_bytes([low, high])) << 16)
+    widened(u16::from_le_bytes([low, high]))
+}
+
+#[inline(always)]
+fn widened(bf16: u16) -> f32 {
+    f32::from_bits(u32::from(bf16) << 16)
 }
 
 /// Standard error of vector `lane` of a block, before it is multiplied with the distance to the head.
@@ -106,14 +111,13 @@ pub(crate) struct Maxima {
 /// The maxima of some blocks, by their steps alone.
 #[inline]
 pub(crate) fn maxima(blocks: &[[u8; FACTOR_BYTES]]) -> Maxima {
-    let (mut add, mut mul, mut error) = (0.0_f32, 0.0_f32, 0.0_f32);
-    // `f32::max` takes several instructions, and this is done for every block scanned.
-    let larger = |most: f32, step: f32| if step > most { step } else { most };
+    // Of bf16 without a sign the larger has the larger bits: this is done for every block scanned.
+    let (mut add, mut mul, mut error) = (0, 0, 0);
     for factors in blocks {
-        let (of_add, of_mul) = steps(factors);
-        (add, mul) = (larger(add, of_add), larger(mul, of_mul));
-        error = larger(error, wide(factors[4], factors[5]));
+        let of = |at: usize| u16::from_le_bytes([factors[at], factors[at + 1]]);
+        (add, mul, error) = (add.max(of(0)), mul.max(of(2)), error.max(of(4)));
     }
+    let [add, mul, error] = [add, mul, error].map(widened);
     Maxima { error: error * f32::from(u8::MAX), mul: mul * f32::from(i16::MAX), steps: (add, mul) }
 }
 
