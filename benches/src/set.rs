@@ -65,21 +65,28 @@ impl Set {
         Ok(Set { name: name.to_owned(), metric, base, queries, truth })
     }
 
-    /// A generated set in the usual shape of its kind.
+    /// A generated set. `shape` is a kind, in its usual shape, or `KIND:METRIC:DTYPExDIM`.
     ///
     /// # Errors
-    /// More numbers than a set can have.
-    pub fn generated(kind: Kind, vectors: u64, queries: u64) -> Result<Set> {
-        let (metric, dtype, dim) = match kind {
-            Kind::Sift => (Metric::L2, DType::U8, 128),
-            Kind::Embedding => (Metric::Cosine, DType::F32, 96),
-            Kind::Ood => (Metric::InnerProduct, DType::F16, 64),
+    /// A shape that is none of these, or more numbers than a set can have.
+    pub fn generated(shape: &str, vectors: u64, queries: u64) -> Result<Set> {
+        let (kind, given) = match shape.split_once(':') {
+            Some((kind, given)) => (kind.parse()?, Some(given)),
+            None => (shape.parse()?, None),
+        };
+        let (metric, dtype, dim) = match (given, kind) {
+            (Some(given), _) => {
+                metric_and_row(given).with_context(|| format!("{shape}: KIND:METRIC:DTYPExDIM expected"))?
+            }
+            (None, Kind::Sift) => (Metric::L2, DType::U8, 128),
+            (None, Kind::Embedding) => (Metric::Cosine, DType::F32, 96),
+            (None, Kind::Ood) => (Metric::InnerProduct, DType::F16, 64),
         };
         let params = GenerateParams { kind, vectors, queries, dim, dtype, seed: 1, threads: 2 };
         let (base, queries) = generate_rows(params, Watch::none())?;
         let params = TruthParams { metric, k: NEAR, threads: 2 };
         let truth = compute_truth(&base, &queries, None, params, Watch::none())?;
-        Ok(Set { name: kind.to_string(), metric, base, queries, truth })
+        Ok(Set { name: shape.to_owned(), metric, base, queries, truth })
     }
 
     /// Normal numbers in every dimension: no axis is stronger than another.
@@ -135,6 +142,16 @@ impl Set {
         Ok(SomeQueries { rows, truth: Truth { queries: numbers.len(), k, ids, distances } })
     }
 
+    /// Other queries, and their true neighbours.
+    ///
+    /// # Errors
+    /// Queries that cannot be compared with the vectors.
+    pub fn compared(&self, rows: Rows, threads: usize) -> Result<SomeQueries> {
+        let params = TruthParams { metric: self.metric, k: NEAR, threads };
+        let truth = compute_truth(&self.base, &rows, None, params, Watch::none())?;
+        Ok(SomeQueries { rows, truth })
+    }
+
     /// The nearest rows of a query, nearest first.
     pub fn near(&self, query: usize) -> &[u64] {
         &self.truth.ids_of(query)[..NEAR]
@@ -148,6 +165,13 @@ impl Set {
         let limit = distances[K - 1] + 1e-6 + 1e-6 * distances[K - 1].abs();
         &ids[..distances.partition_point(|&distance| distance <= limit)]
     }
+}
+
+/// Of `METRIC:DTYPExDIM`.
+fn metric_and_row(text: &str) -> Option<(Metric, DType, usize)> {
+    let (metric, row) = text.split_once(':')?;
+    let (dtype, dim) = row.split_once('x')?;
+    Some((metric.parse().ok()?, dtype.parse().ok()?, dim.parse().ok()?))
 }
 
 /// Queries of a set.

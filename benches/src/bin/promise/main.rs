@@ -6,11 +6,12 @@
 //! most that a half can promise, its standard error, the share of halves under, least and most.
 //!
 //! ```text
-//! cargo run --release -p spandrel-benches --bin promise -- --data DIR [--sets text50k,sift,embedding]
+//! cargo run --release -p spandrel-benches --bin promise -- --data DIR [--sets text50k,kv32+sample,embedding:l2:f32x768]
 //! ```
-//! `DIR` holds `sift1m`, `text50k` and `kv32`, each with `base.*bin`, `query.*bin` and `truth.ibin`. Generated sets are `sift`,
-//! `embedding` and `ood` (queries of another distribution).
-use std::path::PathBuf;
+//! `DIR` holds `sift1m`, `text50k` and `kv32`, each with `base.*bin`, `query.*bin` and `truth.ibin`; `NAME+sample` finds curves with the
+//! first thousand queries of `sample.*bin` in their place. Generated sets are `sift`, `embedding` and `ood` (queries of another distribution),
+//! in the shape that is given or a usual one.
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
@@ -20,18 +21,34 @@ use clap::Parser;
 use spandrel_benches::Calibrator;
 use spandrel_benches::filters::mean_and_error;
 use spandrel_benches::promise::{Losses, Tried};
-use spandrel_benches::set::{MEMORY_BYTES, Set};
+use spandrel_benches::set::{MEMORY_BYTES, Set, find};
 use spandrel_builder::{Caller, Choice, Input, Silent, VectorShape, build_for, recalibrate};
-use spandrel_datasets::Kind;
+use spandrel_datasets::{Kind, Rows, VectorFile};
 use spandrel_engine::{
     Aim, CalibrateLimits, CalibrateParams, Engine, EngineConfig, GivenQueries, Pruning, SearchParams, recalls,
 };
 use spandrel_index::{DType, Index, Metric, OpenOptions, Tier, VectorSource as _};
 
+/// Sets that are measured where none are named: vectors of 32 to 768 dimensions of each type, under each metric.
+const SETS: [&str; 9] = [
+    "sift1m",
+    "text50k",
+    "kv32",
+    "kv32+sample",
+    "sift",
+    "embedding",
+    "ood",
+    "embedding:l2:f32x768",
+    "embedding:ip:i8x768",
+];
 /// Halves of the queries.
 const HALVES: usize = 200;
 /// One query in this many finds curves.
 const FINDING: usize = 3;
+/// Queries of a sample that find curves.
+const SAMPLE: usize = 1000;
+/// What the name of a set ends with of which a sample finds curves.
+const OF_SAMPLE: &str = "+sample";
 /// Memory to search in that the default build aims at, in bytes a vector.
 const SEARCH_BYTES: f64 = 40.0;
 
@@ -41,8 +58,9 @@ struct Args {
     /// Folder of the sets that are files
     #[arg(long)]
     data: Option<PathBuf>,
-    /// Sets: folders of --data, or sift, embedding and ood, which are generated
-    #[arg(long, value_delimiter = ',', default_values_t = ["sift", "embedding", "ood"].map(String::from))]
+    /// Sets: folders of --data, with +sample to find curves with its sample of queries; or sift, embedding and ood, which are
+    /// generated, also as KIND:METRIC:DTYPExDIM
+    #[arg(long, value_delimiter = ',', default_values_t = SETS.map(String::from))]
     sets: Vec<String>,
     /// Vectors of a generated set
     #[arg(long, default_value_t = 50_000)]
@@ -73,7 +91,7 @@ struct Args {
 fn main() -> Result<()> {
     let args = Args::parse();
     println!(
-        "{:<10} {:>4} {:>6}  {:>8} {:>8} {:>7}  {:>8} {:>7} {:>6} {:>8} {:>8} {:>7} {:>9}",
+        "{:<26} {:>4} {:>6}  {:>8} {:>8} {:>7}  {:>8} {:>7} {:>6} {:>8} {:>8} {:>7} {:>9}",
         "set",
         "k",
         "target",
@@ -100,12 +118,14 @@ fn measure(args: &Args, name: &str) -> Result<()> {
     let index = Arc::new(Index::open_with(&dir, options)?);
     let config = EngineConfig { threads: args.threads, ..EngineConfig::default() };
     let engine = Engine::open(Arc::clone(&index), config)?;
-    let finding = set.some(|number| number % FINDING == 0)?;
+    let (finding, others) = match sample(args, name)? {
+        Some(sample) => (set.compared(sample, args.threads)?, set.some(|_| true)?),
+        None => (set.some(|number| number % FINDING == 0)?, set.some(|number| number % FINDING != 0)?),
+    };
     let given = Some(GivenQueries { rows: finding.rows.bytes(), truth: Some(finding.truth()) });
     let calibrator = Calibrator(CalibrateParams { given, ..CalibrateParams::new(limits(args)) });
     let found =
         recalibrate(&dir, &calibrator, &Silent, &AtomicBool::new(false))?.context("nothing was found")?;
-    let others = set.some(|number| number % FINDING != 0)?;
     for &k in &args.k {
         let tried = Tried {
             dir: &dir,
@@ -139,7 +159,7 @@ fn measure(args: &Args, name: &str) -> Result<()> {
             let constant = constant.unwrap_or_default();
             let cheapest = if kept.cheapest > 0.5 { "  the cheapest point" } else { "" };
             println!(
-                "{name:<10} {k:>4} {target:>6}  {rows:>8.4} {mean:>8.4} {error:>7.4}  {:>8.4} {:>7.4} {:>6.2} {:>8.4} {:>8.4} {:>7.2} {:>9.0}{constant}{cheapest}",
+                "{name:<26} {k:>4} {target:>6}  {rows:>8.4} {mean:>8.4} {error:>7.4}  {:>8.4} {:>7.4} {:>6.2} {:>8.4} {:>8.4} {:>7.2} {:>9.0}{constant}{cheapest}",
                 kept.margin, kept.error, kept.under, kept.least, kept.most, kept.reached, kept.scanned
             );
         }
@@ -149,15 +169,28 @@ fn measure(args: &Args, name: &str) -> Result<()> {
 
 /// A generated set, or one in a folder.
 fn open(args: &Args, name: &str) -> Result<Set> {
-    if let Ok(kind) = name.parse::<Kind>() {
-        return Set::generated(kind, args.vectors, args.queries as u64); // CAST: widening
+    let kind = name.split_once(':').map_or(name, |(kind, _)| kind);
+    if kind.parse::<Kind>().is_ok() {
+        return Set::generated(name, args.vectors, args.queries as u64); // CAST: widening
     }
-    let data = args.data.as_ref().with_context(|| format!("--data is needed for {name}"))?;
-    let mut set = Set::open(data, name, Metric::L2, args.queries)?;
+    let name = name.trim_end_matches(OF_SAMPLE);
+    let mut set = Set::open(folder(args, name)?, name, Metric::L2, args.queries)?;
     if set.queries.dtype() == DType::F16 {
         set.metric = Metric::InnerProduct;
     }
     Ok(set)
+}
+
+fn folder<'a>(args: &'a Args, name: &str) -> Result<&'a Path> {
+    args.data.as_deref().with_context(|| format!("--data is needed for {name}"))
+}
+
+/// The queries that find curves, where they are those of a sample.
+fn sample(args: &Args, name: &str) -> Result<Option<Rows>> {
+    let Some(name) = name.strip_suffix(OF_SAMPLE) else { return Ok(None) };
+    let rows = Rows::read(&VectorFile::open(find(&folder(args, name)?.join(name), "sample")?)?)?;
+    let first = rows.bytes().chunks_exact(rows.row_bytes()).take(SAMPLE).flatten().copied().collect();
+    Ok(Some(Rows::new(rows.dtype(), rows.dim(), first)?))
 }
 
 fn limits(args: &Args) -> CalibrateLimits {
@@ -165,7 +198,7 @@ fn limits(args: &Args) -> CalibrateLimits {
 }
 
 /// As the command builds by default.
-fn build(args: &Args, set: &Set, dir: &std::path::Path) -> Result<()> {
+fn build(args: &Args, set: &Set, dir: &Path) -> Result<()> {
     let shape = VectorShape::of(&set.base, set.metric);
     let choice = Choice::for_memory(shape, SEARCH_BYTES);
     let config = set.config(&choice, dir, args.threads);
