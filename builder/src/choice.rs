@@ -174,7 +174,7 @@ fn best_code(dim: usize, bytes: usize) -> CodeSpec {
     }
     // At least a dimension each.
     let quantisers = (2 * bytes).min(dim);
-    CodeSpec::Products { quantisers: quantisers as u32, bits: 4, rotated: true }
+    CodeSpec::Products { quantisers: quantisers as u32, bits: 4, rotated: true, uniform: false }
 }
 
 /// Bytes of all files for each vector.
@@ -255,7 +255,7 @@ mod tests {
             assert!(choice.memory_per_vector <= bytes, "{choice:?}");
         }
         assert_eq!(Choice::for_memory(sift, 40.0).code, CodeSpec::Axes { bytes: 32 });
-        let products = |quantisers| CodeSpec::Products { quantisers, bits: 4, rotated: true };
+        let products = |quantisers| CodeSpec::Products { quantisers, bits: 4, rotated: true, uniform: false };
         assert_eq!(Choice::for_memory(sift, 30.0).code, products(44));
         let few = VectorShape { vectors: 50_000, ..shape(384, DType::F16) };
         // The matrix takes 6 bytes for each of so few.

@@ -36,7 +36,7 @@ pub fn all() -> &'static [Made] {
         let with_attributes =
             Base { attributes: Some(CellRows::random(VECTORS, 3)), ..Base::new(rows(DType::F32)) };
         let (rabitq, axes) = (CodeSpec::RaBitQ { bits: 2 }, CodeSpec::Axes { bytes: 12 });
-        let products = CodeSpec::Products { quantisers: 4, bits: 4, rotated: false };
+        let products = CodeSpec::Products { quantisers: 4, bits: 4, rotated: false, uniform: false };
         [
             (Base::new(rows(DType::U8)), config(Metric::L2, &dir("full"))),
             // Single vectors, which are found over a graph.

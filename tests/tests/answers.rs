@@ -44,7 +44,8 @@ fn three_far_away(dim: usize, count: usize) -> Base {
 
 /// Ways to build an index of rows of `dim` elements.
 fn configs(metric: Metric, dim: usize, dir: &TempDir) -> Vec<BuildConfig> {
-    let products = CodeSpec::Products { quantisers: dim.min(5) as u32, bits: 4, rotated: false }; // CAST: at most 5
+    let products =
+        CodeSpec::Products { quantisers: dim.min(5) as u32, bits: 4, rotated: false, uniform: false }; // CAST: at most 5
     let codes =
         [CodeSpec::RaBitQ { bits: 1 }, CodeSpec::Axes { bytes: dim.div_ceil(32) as u32 * 8 }, products];
     let number = std::cell::Cell::new(0);

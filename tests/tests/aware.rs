@@ -14,7 +14,7 @@ use crate::support::{assert_exact, engine_config, every_list, exact_distance, ve
 const DIM: usize = 12;
 const K: usize = 10;
 const AXES: CodeSpec = CodeSpec::Axes { bytes: 8 };
-const PRODUCTS: CodeSpec = CodeSpec::Products { quantisers: 6, bits: 4, rotated: true };
+const PRODUCTS: CodeSpec = CodeSpec::Products { quantisers: 6, bits: 4, rotated: true, uniform: false };
 
 /// What is built.
 struct Case {

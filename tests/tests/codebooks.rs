@@ -13,8 +13,9 @@ use crate::support::{assert_exact, every_list, identity, open_engine, verify_ind
 const DIM: usize = 10;
 /// Three sub-quantisers of four dimensions, two of which are padding.
 const SHAPE: [usize; 3] = [3, 16, 4];
-const PLAIN: CodeSpec = CodeSpec::Products { quantisers: 3, bits: 4, rotated: false };
-const ROTATED: CodeSpec = CodeSpec::Products { quantisers: 3, bits: 4, rotated: true };
+const PLAIN: CodeSpec = CodeSpec::Products { quantisers: 3, bits: 4, rotated: false, uniform: false };
+const UNIFORM: CodeSpec = CodeSpec::Products { quantisers: 3, bits: 4, rotated: false, uniform: true };
+const ROTATED: CodeSpec = CodeSpec::Products { quantisers: 3, bits: 4, rotated: true, uniform: false };
 
 /// Centroids all over the space of residuals.
 fn centroids(seed: usize) -> Vec<f32> {
@@ -101,10 +102,11 @@ fn what_is_no_codebook_of_the_code_is_refused() {
     let (mut long, mut slanted) = (rotation().1, rotation().1);
     long[DIM + 1] = 1.5;
     slanted[2] = 0.5;
-    let eight = CodeSpec::Products { quantisers: 3, bits: 8, rotated: false };
+    let eight = CodeSpec::Products { quantisers: 3, bits: 8, rotated: false, uniform: false };
     let square = Codebooks::new(SHAPE, centroids(1), Some(([DIM, DIM], vec![0.0; DIM * DIM]))).unwrap();
     let wrong = [
         ("8 bits", eight, plain()),
+        ("uniform", UNIFORM, plain()),
         ("axes", CodeSpec::Axes { bytes: 4 }, plain()),
         ("no rotation", ROTATED, plain()),
         ("a rotation", PLAIN, rotated(rotation().1)),

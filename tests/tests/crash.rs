@@ -166,8 +166,12 @@ fn codes_do_not_depend_on_threads_or_memory() {
         (CodeSpec::RaBitQ { bits: 3 }, Metric::Cosine, DType::F16),
         (CodeSpec::Axes { bytes: 12 }, Metric::InnerProduct, DType::F32),
         (CodeSpec::Binary, Metric::L2, DType::U8),
-        (CodeSpec::Products { quantisers: 4, bits: 8, rotated: true }, Metric::L2, DType::I8),
-        (CodeSpec::Products { quantisers: 5, bits: 4, rotated: false }, Metric::InnerProduct, DType::F32),
+        (CodeSpec::Products { quantisers: 4, bits: 8, rotated: true, uniform: false }, Metric::L2, DType::I8),
+        (
+            CodeSpec::Products { quantisers: 5, bits: 4, rotated: false, uniform: true },
+            Metric::InnerProduct,
+            DType::F32,
+        ),
         (CodeSpec::Recurrent { bits: 32, codes: 2, symmetric: false }, Metric::Cosine, DType::F32),
     ] {
         let base = Base::new(clustered(dtype, 16, 9000, 1));

@@ -186,7 +186,7 @@ fn small_sets_reach_the_default_where_codes_tell_little() {
 #[test]
 fn small_sets_keep_their_recall_where_rows_are_few_for_their_dimension() {
     let set = gaussian(3000, 768);
-    let code = CodeSpec::Products { quantisers: 64, bits: 4, rotated: true };
+    let code = CodeSpec::Products { quantisers: 64, bits: 4, rotated: true, uniform: false };
     check_by(&set, code, &[1, 10, 100]);
     for (k, found, said) in asked(&set, code, &[10, 100], Some(0.99)) {
         let said = said.unwrap();

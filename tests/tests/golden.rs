@@ -111,7 +111,7 @@ const FIXTURES: [Fixture; 8] = [
         metric: Metric::L2,
         dtype: DType::I8,
         replicas: ReplicaRule::None,
-        code: CodeSpec::Products { quantisers: 3, bits: 4, rotated: true },
+        code: CodeSpec::Products { quantisers: 3, bits: 4, rotated: true, uniform: false },
         codes: Tier::Memory,
         own_ids: false,
         attributes: false,

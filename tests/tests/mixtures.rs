@@ -85,7 +85,7 @@ impl Case<'_> {
 const CODES: [(CodeSpec, Tier); 4] = [
     (CodeSpec::Axes { bytes: 8 }, Tier::Memory),
     (CodeSpec::RaBitQ { bits: 1 }, Tier::Ssd),
-    (CodeSpec::Products { quantisers: 8, bits: 4, rotated: true }, Tier::Memory),
+    (CodeSpec::Products { quantisers: 8, bits: 4, rotated: true, uniform: false }, Tier::Memory),
     (CodeSpec::Binary, Tier::Memory),
 ];
 

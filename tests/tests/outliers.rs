@@ -46,7 +46,7 @@ fn outliers_cost_no_recall() {
     let queries = clustered(DType::F32, 16, 60, 2);
     let kth: Vec<f64> =
         (0..count(&queries)).map(|query| kth(&base.rows, &floats(queries.row(query)))).collect();
-    let products = CodeSpec::Products { quantisers: 8, bits: 4, rotated: true };
+    let products = CodeSpec::Products { quantisers: 8, bits: 4, rotated: true, uniform: false };
     for (code, codes) in [
         (CodeSpec::Axes { bytes: 12 }, Tier::Memory),
         (CodeSpec::RaBitQ { bits: 3 }, Tier::Memory),

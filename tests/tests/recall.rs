@@ -38,7 +38,7 @@ struct Kind {
     points: [(Option<u32>, f64); 2],
 }
 
-const PRODUCTS: CodeSpec = CodeSpec::Products { quantisers: 16, bits: 4, rotated: true };
+const PRODUCTS: CodeSpec = CodeSpec::Products { quantisers: 16, bits: 4, rotated: true, uniform: false };
 
 const KINDS: [Kind; 4] = [
     Kind { code: CodeSpec::Full, codes: Tier::Ssd, points: [(None, 0.99), (Some(8), 0.92)] },

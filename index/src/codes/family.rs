@@ -73,8 +73,8 @@ impl CodeModel {
         spec.check(mean.len())?;
         shorten(&mut residuals, mean.len());
         Ok(match spec {
-            CodeSpec::Products { quantisers, bits, rotated } => {
-                let parts = Quantisers { count: quantisers as usize, bits };
+            CodeSpec::Products { quantisers, bits, rotated, uniform } => {
+                let parts = Quantisers { count: quantisers as usize, bits, uniform };
                 CodeModel::Products(ProductModel::train(parts, rotated, mean, &residuals, seed, moments))
             }
             _ => match RecurrentShape::of(spec) {
@@ -99,7 +99,7 @@ impl CodeModel {
         shorten(&mut residuals, mean.len());
         match spec {
             CodeSpec::Products { quantisers, bits, .. } => {
-                let parts = Quantisers { count: quantisers as usize, bits };
+                let parts = Quantisers { count: quantisers as usize, bits, uniform: false };
                 Ok(CodeModel::Products(ProductModel::import(codebooks, parts, mean, &residuals)))
             }
             _ => Err(CodebooksError::Code(spec).into()),

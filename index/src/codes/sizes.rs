@@ -2,6 +2,7 @@
 use super::axes::AXES_DIM_MAX;
 use super::error::TrainError;
 use super::planes::SEGMENT_DIMS;
+use super::products::uniform_bytes;
 use super::recurrent::{RecurrentModel, trained_bits_max};
 use super::rotation::DenseRotation;
 use super::sample::MEASURED_ROWS;
@@ -79,7 +80,7 @@ impl CodeSpec {
             CodeSpec::Axes { bytes } => {
                 DenseRotation::bytes(dim, dim.next_multiple_of(SEGMENT_DIMS).min(8 * bytes as usize))
             }
-            CodeSpec::Products { quantisers, bits, rotated } => {
+            CodeSpec::Products { quantisers, bits, rotated, .. } => {
                 let dims = dim.next_multiple_of(quantisers as usize);
                 let matrix = if rotated { DenseRotation::bytes(dim, dims) } else { 0 };
                 matrix + 2 * 4 * (dims << bits)
@@ -119,6 +120,16 @@ impl CodeSpec {
                 // Residuals of one length and their codes, columns of both and as they are multiplied; products and rotations.
                 let rows = 4 * residuals * (2 * dim + 3 * bits);
                 rows + self.coder_bytes(dim) + 8 * (4 * bits * dim + 4 * dim * dim)
+            }
+            _ => 0,
+        }
+    }
+
+    /// Bytes of memory that training takes for each thread, where that is much.
+    pub fn training_thread_bytes(self, dim: usize) -> usize {
+        match self {
+            CodeSpec::Products { quantisers, bits, uniform: true, .. } => {
+                uniform_bytes(dim.div_ceil(quantisers as usize), bits)
             }
             _ => 0,
         }

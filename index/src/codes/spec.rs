@@ -22,7 +22,8 @@ pub enum CodeSpec {
     /// Signs of the elements around the mean, compared with the query's signs: `binary`.
     Binary,
     /// The nearest centroids of stretches of the residual: `pq:MxN`, M sub-quantisers of N bits, 4 or 8; with `+opq` of
-    /// a residual rotated so that the stretches are coded equally well.
+    /// a residual rotated so that the stretches are coded equally well; with `+uniform` of centroids learned with equal shares of the
+    /// residuals.
     Products {
         /// Sub-quantisers.
         quantisers: u32,
@@ -30,6 +31,8 @@ pub enum CodeSpec {
         bits: u8,
         /// Whether residuals are rotated.
         rotated: bool,
+        /// Whether each centroid learns from an equal share.
+        uniform: bool,
     },
     /// Signs, and signs of what those before leave: `bits:MxU`, U codes of M bits, a multiple of 32; with `+symmetric` queries are coded as
     /// vectors are.
@@ -49,8 +52,8 @@ pub enum CodeSpec {
 pub struct UnknownCode(pub String);
 
 /// The names that there are.
-pub(crate) const CODE_NAMES: &str = "full, rabitq:B (1 to 8), axes:BYTES (a multiple of 4), pq:MxN[+opq] (N of 4 or 8), \
-                                     bits:MxU[+symmetric] (M a multiple of 32, U 1 to 4) or binary";
+pub(crate) const CODE_NAMES: &str = "full, rabitq:B (1 to 8), axes:BYTES (a multiple of 4), pq:MxN[+opq][+uniform] (N of 4 or \
+                                     8), bits:MxU[+symmetric] (M a multiple of 32, U 1 to 4) or binary";
 
 /// Family number of [`CodeSpec::Full`] in section headers.
 const FULL: u8 = 1;
@@ -77,6 +80,8 @@ impl CodeSpec {
 
 /// What a rotated product code's name ends with.
 const OPQ: &str = "+opq";
+/// What the name of a product code ends with whose centroids learned from equal shares.
+const UNIFORM: &str = "+uniform";
 /// What the name of a recurrent binary code ends with where queries are coded.
 const SYMMETRIC: &str = "+symmetric";
 
@@ -87,8 +92,9 @@ impl fmt::Display for CodeSpec {
             CodeSpec::RaBitQ { bits } => f.pad(&format!("rabitq:{bits}")),
             CodeSpec::Axes { bytes } => f.pad(&format!("axes:{bytes}")),
             CodeSpec::Binary => f.pad("binary"),
-            CodeSpec::Products { quantisers, bits, rotated } => {
-                f.pad(&format!("pq:{quantisers}x{bits}{}", if *rotated { OPQ } else { "" }))
+            CodeSpec::Products { quantisers, bits, rotated, uniform } => {
+                let (opq, uniform) = (if *rotated { OPQ } else { "" }, if *uniform { UNIFORM } else { "" });
+                f.pad(&format!("pq:{quantisers}x{bits}{opq}{uniform}"))
             }
             CodeSpec::Recurrent { bits, codes, symmetric } => {
                 f.pad(&format!("bits:{bits}x{codes}{}", if *symmetric { SYMMETRIC } else { "" }))
@@ -106,8 +112,15 @@ impl FromStr for CodeSpec {
             None if text == "binary" => Some(CodeSpec::Binary),
             Some(("rabitq", bits)) => bits.parse().ok().map(|bits| CodeSpec::RaBitQ { bits }),
             Some(("axes", bytes)) => bytes.parse().ok().map(|bytes| CodeSpec::Axes { bytes }),
-            Some(("pq", shape)) => shape_of(shape, OPQ)
-                .map(|(quantisers, bits, rotated)| CodeSpec::Products { quantisers, bits, rotated }),
+            Some(("pq", shape)) => {
+                let (shape, uniform) = ends_with(shape, UNIFORM);
+                shape_of(shape, OPQ).map(|(quantisers, bits, rotated)| CodeSpec::Products {
+                    quantisers,
+                    bits,
+                    rotated,
+                    uniform,
+                })
+            }
             Some(("bits", shape)) => shape_of(shape, SYMMETRIC)
                 .map(|(bits, codes, symmetric)| CodeSpec::Recurrent { bits, codes, symmetric }),
             _ => None,
@@ -129,12 +142,17 @@ impl FromStr for CodeSpec {
 
 /// A count, the bits or codes of each, and whether an ending follows, as in `16x8+opq`.
 fn shape_of(text: &str, ending: &str) -> Option<(u32, u8, bool)> {
-    let (shape, ends) = match text.strip_suffix(ending) {
-        Some(shape) => (shape, true),
-        None => (text, false),
-    };
+    let (shape, ends) = ends_with(text, ending);
     let (count, of_each) = shape.split_once('x')?;
     Some((count.parse().ok()?, of_each.parse().ok()?, ends))
+}
+
+/// A text without an ending, and whether it had it.
+fn ends_with<'a>(text: &'a str, ending: &str) -> (&'a str, bool) {
+    match text.strip_suffix(ending) {
+        Some(rest) => (rest, true),
+        None => (text, false),
+    }
 }
 
 #[cfg(test)]
@@ -151,6 +169,8 @@ mod tests {
             "binary",
             "pq:16x8",
             "pq:32x4+opq",
+            "pq:32x4+uniform",
+            "pq:32x8+opq+uniform",
             "bits:128x1",
             "bits:96x4+symmetric",
         ] {
@@ -172,6 +192,8 @@ mod tests {
             "pq:x8",
             "pq:99999x8",
             "opq:8x8",
+            "pq:8x8+uniform+opq",
+            "bits:64x2+uniform",
             "bits:64",
             "bits:0x1",
             "bits:48x2",

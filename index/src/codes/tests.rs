@@ -285,7 +285,7 @@ fn recurrent(bits: u32, codes: u8, symmetric: bool) -> CodeSpec {
 }
 
 fn products(quantisers: u32, bits: u8, rotated: bool) -> CodeSpec {
-    CodeSpec::Products { quantisers, bits, rotated }
+    CodeSpec::Products { quantisers, bits, rotated, uniform: false }
 }
 
 /// Every family, most of them rotated by what they learn.

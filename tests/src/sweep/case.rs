@@ -175,6 +175,7 @@ fn any_code(dim: usize, rng: &mut ChaCha8Rng) -> CodeSpec {
             quantisers: rng.random_range(1..=dim.min(16)) as u32, // CAST: at most 16
             bits: any(&[4, 8], rng),
             rotated: rng.random(),
+            uniform: dim.is_multiple_of(3),
         },
     }
 }

@@ -120,7 +120,7 @@ fn files(folder: &Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
 #[test]
 fn changed_checkpoints_under_hashes_that_hold_go_on_or_are_refused() {
     let base = Base::new(clustered(DType::U8, 8, 1500, 3));
-    let code = CodeSpec::Products { quantisers: 4, bits: 4, rotated: false };
+    let code = CodeSpec::Products { quantisers: 4, bits: 4, rotated: false, uniform: false };
     let mut rng = ChaCha8Rng::seed_from_u64(7);
     let before = peak_bytes();
     let (mut finished, mut refused, mut stops) = (0, 0, 0);

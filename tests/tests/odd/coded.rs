@@ -24,10 +24,15 @@ fn codes(dim: usize) -> Vec<CodeSpec> {
         // Less than a bit for each dimension of the widest, two for the others.
         let bytes = (dim.next_multiple_of(32) / 4).min(36);
         codes.push(CodeSpec::Axes { bytes: bytes as u32 }); // CAST: at most 36
-        codes.push(CodeSpec::Products { quantisers: dim.min(3) as u32, bits: 8, rotated: true }); // CAST: at most 3
+        codes.push(CodeSpec::Products {
+            quantisers: dim.min(3) as u32,
+            bits: 8,
+            rotated: true,
+            uniform: false,
+        }); // CAST: at most 3
     }
     // No number of dimensions but 1, 5 and so on is a multiple of this.
-    codes.push(CodeSpec::Products { quantisers: dim.min(5) as u32, bits: 4, rotated: false }); // CAST: at most 5
+    codes.push(CodeSpec::Products { quantisers: dim.min(5) as u32, bits: 4, rotated: false, uniform: false }); // CAST: at most 5
     codes
 }
 
@@ -166,7 +171,7 @@ fn codes_that_cannot_be_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let base = Base::new(clustered(DType::U8, 6, 100, 4));
     let axes = CodeSpec::Axes { bytes: 36 };
-    let products = |quantisers, rotated| CodeSpec::Products { quantisers, bits: 8, rotated };
+    let products = |quantisers, rotated| CodeSpec::Products { quantisers, bits: 8, rotated, uniform: false };
     let wrong = [
         ("more sub-quantisers than elements", coded(Metric::L2, products(7, false), Tier::Ssd, dir.path())),
         ("more than 8 bits for each element", coded(Metric::L2, axes, Tier::Ssd, dir.path())),
@@ -195,7 +200,7 @@ fn codes_that_cannot_be_are_refused() {
 
 #[test]
 fn answers_do_not_depend_on_threads_backend_batch_or_where_vectors_are() {
-    let products = CodeSpec::Products { quantisers: 6, bits: 4, rotated: true };
+    let products = CodeSpec::Products { quantisers: 6, bits: 4, rotated: true, uniform: false };
     let recurrent = |codes, symmetric| CodeSpec::Recurrent { bits: 32, codes, symmetric };
     let codes = [
         CodeSpec::RaBitQ { bits: 2 },

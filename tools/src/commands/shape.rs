@@ -41,9 +41,9 @@ pub struct ShapeArgs {
     #[arg(long, value_name = "means|vectors", default_value_t = HeadKind::Means)]
     pub heads: HeadKind,
     /// What lists hold: full, the exact vectors; rabitq:B, B bits a dimension; axes:BYTES, bits allotted to principal
-    /// axes; pq:MxN, M sub-quantisers of N bits (4 or 8), with +opq of rotated residuals; bits:MxU, U strings of
-    /// M signs, with +symmetric queries coded alike; binary, signs [default: the best that fits --search-memory].
-    #[arg(long, value_name = "full|rabitq:B|axes:BYTES|pq:MxN[+opq]|bits:MxU[+symmetric]|binary")]
+    /// axes; pq:MxN, M sub-quantisers of N bits (4 or 8), with +opq of rotated residuals, with +uniform of
+    /// centroids learned from equal shares; bits:MxU, U strings of M signs, with +symmetric queries coded alike; binary, signs [default: the best that fits --search-memory].
+    #[arg(long, value_name = "full|rabitq:B|axes:BYTES|pq:MxN[+opq][+uniform]|bits:MxU[+symmetric]|binary")]
     pub code: Option<CodeSpec>,
     /// Where codes are while searching: memory or ssd [default: memory where they fit --search-memory].
     #[arg(long, value_name = "memory|ssd")]

@@ -213,7 +213,7 @@ fn specs(dim: usize, bytes: &[u32]) -> Vec<CodeSpec> {
             specs.push(axes);
         }
         for (quantisers, bits) in [(2 * bytes, 4), (bytes, 8)] {
-            let products = CodeSpec::Products { quantisers, bits, rotated: true };
+            let products = CodeSpec::Products { quantisers, bits, rotated: true, uniform: false };
             if products.check(dim).is_ok() {
                 specs.push(products);
             }

@@ -24,7 +24,7 @@ fn queries(rows: usize, seed: u64) -> Memory {
 }
 
 fn products() -> CodeSpec {
-    CodeSpec::Products { quantisers: 4, bits: 4, rotated: true }
+    CodeSpec::Products { quantisers: 4, bits: 4, rotated: true, uniform: false }
 }
 
 fn coded(out: &Path, code: CodeSpec) -> BuildConfig {

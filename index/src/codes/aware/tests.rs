@@ -85,7 +85,7 @@ fn squared(a: &[f32], b: &[f32]) -> f64 {
 }
 
 fn specs() -> [CodeSpec; 4] {
-    let products = |quantisers, bits| CodeSpec::Products { quantisers, bits, rotated: true };
+    let products = |quantisers, bits| CodeSpec::Products { quantisers, bits, rotated: true, uniform: false };
     [CodeSpec::Axes { bytes: 8 }, CodeSpec::Axes { bytes: 20 }, products(10, 4), products(9, 8)]
 }
 
@@ -167,7 +167,7 @@ fn models_that_know_queries_are_read_as_they_were_written_and_damage_is_refused(
 fn codes_that_cannot_know_queries_stay_as_they_are() {
     let data = Foreign::new(4);
     let moments = data.moments(true);
-    let unrotated = CodeSpec::Products { quantisers: 10, bits: 4, rotated: false };
+    let unrotated = CodeSpec::Products { quantisers: 10, bits: 4, rotated: false, uniform: false };
     // Not every dimension has a bit.
     let short = CodeSpec::Axes { bytes: 4 };
     for spec in [CodeSpec::RaBitQ { bits: 2 }, CodeSpec::Binary, unrotated, short] {

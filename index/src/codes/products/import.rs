@@ -64,6 +64,9 @@ pub enum CodebooksError {
     /// A rotated code without a rotation.
     #[error("codebooks without a rotation for {0}: give it, or take the code without +opq")]
     NoRotation(CodeSpec),
+    /// Codebooks for a code that says how its own are learned.
+    #[error("codebooks for {0}: they are learned already, take the code without +uniform")]
+    Uniform(CodeSpec),
     /// A rotation for a code without one.
     #[error("codebooks with a rotation for {0}: take the code with +opq")]
     Rotation(CodeSpec),
@@ -97,9 +100,12 @@ impl Codebooks {
     /// # Errors
     /// [`CodebooksError`].
     pub fn check(&self, spec: CodeSpec, dim: usize) -> Result<(), CodebooksError> {
-        let CodeSpec::Products { quantisers, bits, rotated } = spec else {
+        let CodeSpec::Products { quantisers, bits, rotated, uniform } = spec else {
             return Err(CodebooksError::Code(spec));
         };
+        if uniform {
+            return Err(CodebooksError::Uniform(spec));
+        }
         let dims = dim.next_multiple_of(quantisers as usize);
         let expected = [quantisers as usize, 1 << bits, dims / quantisers as usize];
         if self.shape != expected {

@@ -11,8 +11,10 @@ mod nearest;
 mod opq;
 mod query;
 mod train;
+mod uniform;
 
 pub(super) use encode::ProductCoder;
 pub use import::{Codebooks, CodebooksError};
 pub use model::ProductModel;
 pub(super) use train::Quantisers;
+pub(super) use uniform::uniform_bytes;

@@ -157,7 +157,9 @@ impl ProductModel {
         let unit_length = fields.number("length", 0..=1)? == 1;
         let map = MapForm::read(&mut fields)?;
         (0..2).try_for_each(|_| fields.number("zero", 0..=0).map(|_| ()))?;
-        let same = CodeSpec::Products { quantisers: quantisers as u32, bits, rotated }; // CAST: at most DIM_MAX
+        // How centroids were learned is told by the index alone.
+        let uniform = matches!(spec, CodeSpec::Products { uniform: true, .. });
+        let same = CodeSpec::Products { quantisers: quantisers as u32, bits, rotated, uniform }; // CAST: at most DIM_MAX
         if same != spec {
             return Err(OpenError::field(path, "code", same, spec));
         }

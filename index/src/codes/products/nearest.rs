@@ -24,6 +24,15 @@ impl NearestCentroid {
         BlockKernel::new(DType::F32, width).pack_left(bytemuck::cast_slice(rows))
     }
 
+    /// Squared distances of each row to all centroids.
+    pub(super) fn distances(&self, rows: &LeftRows, out: &mut [f32]) {
+        let entries = self.centroids.len();
+        for (first, out) in (0..rows.len()).step_by(ROWS).zip(out.chunks_mut(ROWS * entries)) {
+            let rows = rows.range(first..rows.len().min(first + ROWS));
+            self.kernel.scores(Operation::SquaredL2, rows, self.centroids.all(), out);
+        }
+    }
+
     /// Tells `take` the number of the nearest centroid of each row, of equally near ones the first, and its squared
     /// distance.
     pub(super) fn each(&self, rows: &LeftRows, mut take: impl FnMut(u8, f32)) {

@@ -8,7 +8,7 @@ use super::encode::ProductCoder;
 use super::import::Codebooks;
 use super::model::ProductModel;
 use super::nearest::NearestCentroid;
-use super::opq;
+use super::{opq, uniform};
 use crate::codes::aware::{QueryMoments, Weighting};
 use crate::codes::pool::on_this_pool;
 use crate::codes::rotation::{DenseRotation, Rotation};
@@ -26,6 +26,8 @@ pub(in crate::codes) struct Quantisers {
     pub(in crate::codes) count: usize,
     /// Of the number of a centroid.
     pub(in crate::codes) bits: u8,
+    /// Whether each centroid learns from an equal share of the residuals.
+    pub(in crate::codes) uniform: bool,
 }
 
 impl ProductModel {
@@ -68,7 +70,11 @@ impl ProductModel {
             for (row, scale) in sample.chunks_exact(dims).zip(&scales) {
                 rows.extend(row[quantiser * width..][..width].iter().map(|x| x * scale));
             }
-            k_means(&rows, width, entries, seed.wrapping_add(quantiser as u64)) // CAST: widening
+            let mut centroids = k_means(&rows, width, entries, seed.wrapping_add(quantiser as u64)); // CAST: widening
+            if parts.uniform {
+                uniform::spread(&rows, width, &mut centroids);
+            }
+            centroids
         };
         let centroids: Vec<Vec<f32>> = (0..quantisers).into_par_iter().map(of_quantiser).collect();
         model.centroids = centroids.concat();
@@ -95,7 +101,7 @@ impl ProductModel {
     }
 
     fn untrained(parts: Quantisers, rotation: Rotation, mean: Vec<f32>) -> ProductModel {
-        let (dim, Quantisers { count: quantisers, bits }) = (mean.len(), parts);
+        let (dim, Quantisers { count: quantisers, bits, .. }) = (mean.len(), parts);
         let dims = dim.next_multiple_of(quantisers);
         let zeros = || vec![0.0; dims];
         ProductModel {
