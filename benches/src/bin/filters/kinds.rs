@@ -1,4 +1,7 @@
 //! What vectors are given so that filters of each kind match the first vectors of an order, and those filters.
+use std::fmt;
+use std::str::FromStr;
+
 use spandrel_filter::{AttributeType, Filter, TagMode, Value};
 
 use crate::orders::Order;
@@ -8,8 +11,34 @@ pub(crate) const SHARES: [f64; 9] = [0.9, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.001
 /// Values of a keyword between one share and the next.
 const PARTS: u32 = 8;
 
+/// One of [`SHARES`].
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Share(pub(crate) f64);
+
+impl Share {
+    /// Its number among all.
+    pub(crate) fn number(self) -> usize {
+        SHARES.iter().position(|&share| share == self.0).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for Share {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for Share {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Share, String> {
+        let found = SHARES.into_iter().find(|share| text.parse() == Ok(*share)).map(Share);
+        found.ok_or_else(|| format!("expected one of {}", SHARES.map(|share| share.to_string()).join(", ")))
+    }
+}
+
 /// What a filter is made of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Kind {
     /// One tag.
     Tag,

@@ -5,7 +5,8 @@
 //! cargo run --release -p spandrel-benches --bin filters -- --data DIR --sets sift1m,text50k
 //! ```
 //! `DIR` holds a folder for each set, with `base.*bin`, `query.*bin` and `truth.ibin`. Each set is measured with codes in memory
-//! and on SSD. A cell asks up to 2 000 queries: the nearest or farthest ones of three random vectors, the anchors, whose nearest
+//! and on SSD, the vectors on SSD, by direct reads. `--codes`, `--correlations`, `--shares` and `--kinds` choose a part of the table,
+//! `--index` keeps the index that it is measured on. A cell asks up to 2 000 queries: the nearest or farthest ones of three random vectors, the anchors, whose nearest
 //! vectors match; or all queries, with random vectors that match. Filters are compiled before (cached), and with each query.
 //! With `--compile`, nothing is searched: what compiling each filter takes is measured alone, and what is read for it.
 mod attributes;
@@ -30,7 +31,7 @@ use spandrel_index::{DType, Index, Metric, OpenOptions, Tier, VectorSource as _}
 use crate::attributes::Attributes;
 use crate::cell::{Asked, Figures, Limits};
 use crate::compiled::Compiled;
-use crate::kinds::{Kind, SHARES};
+use crate::kinds::{Kind, SHARES, Share};
 use crate::orders::{Correlation, Order};
 
 /// Memory to search in that the default build aims at, in bytes a vector.
@@ -45,6 +46,22 @@ struct Args {
     /// The sets
     #[arg(long, value_delimiter = ',', default_value = "sift1m,text50k")]
     sets: Vec<String>,
+    /// Where codes are, in this order
+    #[arg(long, value_delimiter = ',', default_values_t = Tier::ALL)]
+    codes: Vec<Tier>,
+    /// How near the matches lie to the query: -1 far from it, 0 anywhere, 1 near it
+    #[arg(long, value_delimiter = ',', allow_hyphen_values = true, default_values_t = Correlation::ALL)]
+    correlations: Vec<Correlation>,
+    /// Shares of the vectors that match, of those the vectors have attributes for
+    #[arg(long, value_delimiter = ',', default_values_t = SHARES.map(Share))]
+    shares: Vec<Share>,
+    /// What filters are made of
+    #[arg(long, value_delimiter = ',', value_enum, default_values_t = Kind::ALL)]
+    kinds: Vec<Kind>,
+    /// Folder of indexes by the name of their set: one that is there is measured, else it is built there. By default it is built
+    /// anew and removed
+    #[arg(long)]
+    index: Option<PathBuf>,
     /// Queries of a cell, at most
     #[arg(long, default_value_t = 2000)]
     queries: usize,
@@ -74,24 +91,26 @@ fn main() -> Result<()> {
 fn measure(args: &Args, set: &Set) -> Result<()> {
     let orders = Order::all(set);
     let limits = Limits { queries: args.queries, threads: args.threads };
-    let folder = tempfile::tempdir()?;
-    let dir = folder.path().join("index");
-    build(args, set, &orders, &dir)?;
+    let scratch = tempfile::tempdir()?;
+    let dir = args.index.as_deref().unwrap_or(scratch.path()).join(&set.name);
+    if !dir.exists() {
+        build(args, set, &orders, &dir)?;
+    }
     if args.compile {
         println!("\n{}: {} vectors\n{}", set.name, set.base.len(), Compiled::HEAD);
         return Compiled::all(&dir, &orders, |compiled| println!("{compiled}"));
     }
-    for codes in [Tier::Memory, Tier::Ssd] {
+    for &codes in &args.codes {
         let options = OpenOptions { codes: Some(codes), ..OpenOptions::default() };
         let index = Arc::new(Index::open_with(&dir, options)?);
         let config = EngineConfig { threads: args.threads, ..EngineConfig::default() };
         let engine = Engine::open(Arc::clone(&index), config)?;
         println!("\n{}: {} vectors, codes in {codes}", set.name, set.base.len());
         println!("{}", Figures::HEAD);
-        for correlation in Correlation::ALL {
-            for share in 0..SHARES.len() {
-                let asked = Asked::of(set, &orders, correlation, share, limits)?;
-                for kind in Kind::ALL {
+        for &correlation in &args.correlations {
+            for share in &args.shares {
+                let asked = Asked::of(set, &orders, correlation, share.number(), limits)?;
+                for &kind in &args.kinds {
                     let figures = asked.measure(&engine, kind)?;
                     println!("{figures}");
                     if let Some(path) = &args.json {

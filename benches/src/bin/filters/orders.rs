@@ -1,4 +1,7 @@
 //! Which vectors match: the first ones of an order of all vectors.
+use std::fmt;
+use std::str::FromStr;
+
 use anyhow::Result;
 use rand::SeedableRng as _;
 use rand::seq::SliceRandom as _;
@@ -27,6 +30,21 @@ impl Correlation {
 
     pub(crate) fn number(self) -> i32 {
         self as i32 - 1 // CAST: 0 to 2
+    }
+}
+
+impl fmt::Display for Correlation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.number().fmt(f)
+    }
+}
+
+impl FromStr for Correlation {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Correlation, String> {
+        let found = Correlation::ALL.into_iter().find(|of| of.to_string() == text);
+        found.ok_or_else(|| "expected -1, 0 or 1".to_owned())
     }
 }
 
