@@ -7,7 +7,9 @@ use std::sync::atomic::AtomicBool;
 use spandrel_builder::filing::ReplicaRule;
 use spandrel_builder::testing::{Moment, StopAt};
 use spandrel_builder::{Attributes, BuildConfig, BuildError, Caller, Input, Params, Plan, Silent};
-use spandrel_filter::{Bound, Cell, Comparison, Filter, Row, Tags, Value};
+use spandrel_filter::{
+    Attribute, AttributeType, Bound, Cell, Comparison, Filter, Row, Schema, TagMode, Tags, Value,
+};
 use spandrel_index::attributes::{CompileLimits, compile};
 use spandrel_index::codes::CodeSpec;
 use spandrel_index::format::VectorsOf;
@@ -115,6 +117,47 @@ fn a_build_keeps_what_is_known_of_each_vector() {
             assert!(!found.is_empty() && found.len() < COUNT, "{filter:?}");
         }
     }
+}
+
+/// Values of an attribute are sorted in runs, within the memory of the build; here in several.
+#[test]
+fn each_of_two_million_tags_finds_its_vector() {
+    const VECTORS: usize = 40_000;
+    const TAGS: usize = 50;
+    let (dir, tags) =
+        (tempfile::tempdir().unwrap(), Attribute { name: "tags".into(), kind: AttributeType::Tags });
+    // Tags of a vector lie far apart in the order of all.
+    let tag = |row: usize, at: usize| format!("{:07}", at * VECTORS + row);
+    let row = |row: usize| vec![Cell::Tags((0..TAGS).map(|at| tag(row, at)).collect())];
+    let attributes = CellRows {
+        schema: Schema::new(vec![tags]).unwrap(),
+        cells: (0..VECTORS).map(row).collect(),
+        resident: Vec::new(),
+        partition_by: None,
+    };
+    let base = Base { attributes: Some(attributes), ..Base::new(clustered(DType::U8, 8, VECTORS, 1)) };
+    let config =
+        BuildConfig { memory_bytes: 120 << 20, threads: 1, ..coded_config(&dir.path().join("index")) };
+    base.build(&config).unwrap();
+    let index = open(&config.out);
+    let stored = index.segments()[0].attribute(0).unwrap();
+    let vectors = index.segments()[0].vectors(VectorsOf::Main).resident.as_ref().unwrap();
+    assert_eq!((stored.values() as usize, stored.pairs() as usize), (VECTORS * TAGS, VECTORS * TAGS));
+    let stop = AtomicBool::new(false);
+    let limits = CompileLimits { memory_bytes: 1 << 20, deadline: None, stop: &stop };
+    let found = |tags: Vec<String>| {
+        let filter = Filter::Contains { name: "tags".into(), tags, mode: TagMode::All };
+        let matches = compile(&index, &filter.bind(index.schema()).unwrap(), limits).unwrap();
+        matches.iter().map(|location| vectors.record(location.position()).id).collect::<Vec<u64>>()
+    };
+    for row in (0..VECTORS).step_by(3_001).chain([VECTORS - 1]) {
+        for at in [0, row % TAGS, TAGS - 1] {
+            assert_eq!(found(vec![tag(row, at)]), [row as u64], "tag {at} of row {row}");
+        }
+        assert_eq!(found(vec![tag(row, 3), tag(row, 30)]), [row as u64], "two tags of row {row}");
+        assert!(found(vec![tag(row, 3), tag((row + 1) % VECTORS, 30)]).is_empty(), "tags of two rows");
+    }
+    assert!(found(vec![format!("{:07}", VECTORS * TAGS)]).is_empty(), "a tag of no vector");
 }
 
 #[test]
