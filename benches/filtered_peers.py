@@ -1,4 +1,4 @@
-"""FAISS IVF under filters, for `peers.py`."""
+"""FAISS IVF and HNSW under filters, for `peers.py`."""
 import json
 import time
 
@@ -10,8 +10,9 @@ SHARES = (0.9, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.001, 0.0001)
 
 
 def filter_peer(args, base, queries):
-    """FAISS IVF with a bitmap of the ids that match, at the least of its probe counts that reaches a recall of --target.
+    """FAISS IVF, or HNSW for `hnswfilter`, with a bitmap of the ids that match, at the least effort that reaches a recall of --target.
 
+    Efforts are probe counts of IVF and `efSearch` of HNSW, each twice the one before.
     Filters as in `benches/src/bin/filters`: the vectors nearest three random ones, asked for by the queries nearest (correlation 1)
     or farthest (-1), or random vectors (0). One JSON line for each share and correlation, with the rate of the same queries unfiltered.
     """
@@ -20,9 +21,17 @@ def filter_peer(args, base, queries):
     metric = faiss.METRIC_L2 if args.metric == "l2" else faiss.METRIC_INNER_PRODUCT
     xb, xq = np.asarray(base, np.float32), np.asarray(queries, np.float32)
     n, rng = len(xb), np.random.default_rng(7)
-    index = faiss.index_factory(xb.shape[1], f"IVF{args.nlist},Flat", metric)
+    is_graph = args.peer == "hnswfilter"
+    factory = "HNSW32,Flat" if is_graph else f"IVF{args.nlist},Flat"
+    index = faiss.index_factory(xb.shape[1], factory, metric)
     index.train(xb[rng.choice(n, min(n, args.train), replace=False)])
     index.add(xb)
+    efforts = [2 ** i for i in range(4, 13)] if is_graph else [2 ** i for i in range(20) if 2 ** i < args.nlist] + [args.nlist]
+
+    def params(effort, selector):
+        if is_graph:
+            return faiss.SearchParametersHNSW(efSearch=effort, sel=selector)
+        return faiss.SearchParametersIVF(nprobe=effort, sel=selector)
     sign = 1 if args.metric == "l2" else -1
     anchors = xb[rng.choice(n, 3, replace=False)]
     near = [np.argsort(sign * faiss.pairwise_distances(a[None, :], xb, metric)[0], kind="stable") for a in anchors]
@@ -31,6 +40,7 @@ def filter_peer(args, base, queries):
     each = -(-count // len(anchors))
     cells = {1: [(o, q[:each]) for o, q in zip(near, asking)], 0: [(rng.permutation(n), np.arange(count))],
              -1: [(o, q[-each:]) for o, q in zip(near, asking)]}
+    cells = {correlation: cells[correlation] for correlation in args.correlations}
 
     def rate(groups):
         """groups: (queries, search parameters) -> queries a second."""
@@ -42,7 +52,7 @@ def filter_peer(args, base, queries):
         return asked / (time.perf_counter() - start)
 
     def at_target(cell, matches):
-        """The first probe count that reaches the target, or all lists: probes, recall, queries a second."""
+        """The first effort that reaches the target, or the last: that, recall, queries a second."""
         truths = []
         for order, q in cell:
             rows = np.sort(order[:matches])
@@ -50,26 +60,24 @@ def filter_peer(args, base, queries):
             dist, ids = faiss.knn(xq[q], np.ascontiguousarray(xb[rows]), k, metric=metric)
             truths.append((rows[ids], sign * dist, k))
         bits = [np.packbits(np.isin(np.arange(n), order[:matches]), bitorder="little") for order, _ in cell]
-        for probes in [2 ** i for i in range(20) if 2 ** i < args.nlist] + [args.nlist]:
-            groups = []
-            for (_, q), mask in zip(cell, bits):
-                selector = None if matches == n else faiss.IDSelectorBitmap(mask)
-                groups.append((xq[q], faiss.SearchParametersIVF(nprobe=probes, sel=selector)))
+        selectors = [None if matches == n else faiss.IDSelectorBitmap(mask) for mask in bits]
+        for effort in efforts:
+            groups = [(xq[q], params(effort, selector)) for (_, q), selector in zip(cell, selectors)]
             found = [index.search(q, args.k, params=p)[1] for q, p in groups]
             recalls = [recall_at(k, f, (ids, dist)) for f, (ids, dist, k) in zip(found, truths)]
             recall = float(np.average(recalls, weights=[len(q) for _, q in cell]))
-            if recall >= args.target or probes == args.nlist:
-                return probes, recall, rate(groups)
+            if recall >= args.target or effort == efforts[-1]:
+                return effort, recall, rate(groups)
 
     for correlation, cell in cells.items():
         plain = at_target(cell, n)
-        for share in SHARES:
+        for share in args.shares:
             matches = max(1, round(share * n))
-            probes, recall, qps = at_target(cell, matches)
+            effort, recall, qps = at_target(cell, matches)
             print(json.dumps(dict(
-                peer=f"faiss:IVF{args.nlist},Flat", correlation=correlation, share=share, matches=matches, k=args.k,
-                threads=args.threads, nprobe=probes, recall=round(recall, 4), qps=round(qps, 1),
-                plain_nprobe=plain[0], plain_qps=round(plain[2], 1), of_plain=round(qps / plain[2], 3))), flush=True)
+                peer="faiss:" + factory, correlation=correlation, share=share, matches=matches, k=args.k,
+                threads=args.threads, effort=effort, recall=round(recall, 4), qps=round(qps, 1),
+                plain_effort=plain[0], plain_recall=round(plain[1], 4), plain_qps=round(plain[2], 1), of_plain=round(qps / plain[2], 3))), flush=True)
 
 
 def read_tags(path):
