@@ -1,7 +1,7 @@
 //! An index that is searched and measured, and reports of that.
 use std::fs;
 
-use crate::support::{run, spandrel, text};
+use crate::support::{Server, run, spandrel, text};
 
 #[test]
 fn all_within_a_radius_are_searched_and_measured() {
@@ -122,6 +122,7 @@ fn an_index_is_searched_and_measured() {
     its_queries_are_answered(&small);
     let figures = its_points_are_measured(&small);
     a_recall_is_asked_for(&small);
+    a_recall_that_is_not_reached_is_told(&small);
     its_recall_is_measured_without_a_truth(&small, &figures);
     what_does_not_fit_is_refused(&small);
 }
@@ -194,6 +195,34 @@ fn a_recall_is_asked_for(small: &Small) {
     let rows: serde_json::Value = serde_json::from_str(&rows).unwrap();
     let recall = |row: usize| rows["points"][row]["recall"].as_f64().unwrap();
     assert!(recall(0) < recall(1), "{rows}");
+}
+
+/// In a remark, and in JSON with each answer, in process and by a server.
+fn a_recall_that_is_not_reached_is_told(small: &Small) {
+    let server = Server::of(&format!("a={}", small.index));
+    let own = ["query", "--index", &small.index, "--queries", &small.queries];
+    let asked = ["query", "--server", &server.address, "--queries", &small.queries];
+    for fixed in [own, asked] {
+        let found = |flags: &[&str]| {
+            let output = spandrel(&[&fixed[..], flags, &["--format", "json"]].concat());
+            assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+            let first = text(&output.stdout).lines().next().unwrap();
+            let answer: serde_json::Value = serde_json::from_str(first).unwrap();
+            (answer["promise"].clone(), text(&output.stderr).to_owned())
+        };
+        let (promise, remarks) = found(&["--recall", "1"]);
+        assert_eq!((&promise["target"], &promise["reached"]), (&1.0.into(), &false.into()), "{promise}");
+        assert!(promise["expected_recall"].as_f64().unwrap() < 1.0, "{promise}");
+        assert!(remarks.contains("note: 50 answers may not reach recall 1: 0.9"), "{remarks}");
+        let (promise, remarks) = found(&["--k", "2000", "--recall", ".9", "--max-lists", "1"]);
+        assert_eq!(promise["reached"], false, "{promise}");
+        assert!(remarks.contains(" recall 0.9"), "{remarks}");
+        let (promise, remarks) = found(&[]);
+        assert_eq!((&promise["target"], &promise["reached"]), (&0.95.into(), &true.into()), "{promise}");
+        assert!(!remarks.contains("note:"), "{remarks}");
+        let (promise, remarks) = found(&["--max-lists", "3"]);
+        assert!(promise.is_null() && !remarks.contains("note:"), "{promise}: {remarks}");
+    }
 }
 
 /// The same recall as with a truth from a file.

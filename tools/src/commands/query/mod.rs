@@ -1,6 +1,7 @@
 //! `spandrel query`: the nearest vectors of some queries.
 mod explained;
 mod output;
+mod promised;
 mod table;
 
 use std::path::{Path, PathBuf};

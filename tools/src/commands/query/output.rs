@@ -8,6 +8,7 @@ use spandrel_datasets::{Format, OutFile, RangeTruth};
 use spandrel_engine::{Answer, Filtered, Limit, Neighbour, UnionAnswer};
 
 use super::explained;
+use super::promised::{Promised, Unreached};
 use super::table::Table;
 use crate::commands::neighbour_attributes::object;
 use crate::values::OutputFormat;
@@ -54,6 +55,7 @@ pub(in crate::commands) struct Output<'a> {
     table: Table,
     within: RangeTruth,
     limited: Limited,
+    unreached: Unreached,
     incomplete: usize,
     /// Names of the attributes that neighbours have.
     attributes: Vec<String>,
@@ -71,6 +73,7 @@ impl<'a> Output<'a> {
             table,
             within,
             limited,
+            unreached: Unreached::default(),
             incomplete: 0,
             attributes: Vec::new(),
             indexes: Vec::new(),
@@ -129,6 +132,7 @@ impl<'a> Output<'a> {
         for (query, (answer, of, within)) in (first..).zip(answers) {
             self.incomplete += usize::from(answer.missing.parts() > 0);
             self.limited.count(answer);
+            self.unreached.count(answer);
             let indexes = OfIndexes { names: &self.indexes, of };
             let told = Told { query, answer, attributes: &self.attributes, indexes, within };
             match self.form {
@@ -152,6 +156,7 @@ impl<'a> Output<'a> {
             self.session.note(&format!("wrote {}", path.display()));
         }
         self.limited.tell(self.session);
+        self.unreached.tell(self.session);
         Ok(self.incomplete)
     }
 }
@@ -266,6 +271,8 @@ struct Line<'a> {
     limited_by: Option<String>,
     /// Whether no list and no page had to be left out.
     whole: bool,
+    /// None where it aimed at no recall.
+    promise: Option<Promised>,
     #[serde(skip_serializing_if = "Option::is_none")]
     filter: Option<Matched>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -306,6 +313,7 @@ impl Told<'_> {
             neighbours: found.collect(),
             limited_by: answer.limited_by.map(|limit| limit.to_string()),
             whole: answer.missing.parts() == 0,
+            promise: Promised::of(answer),
             filter: match (answer.filtered, self.within) {
                 (Some(Filtered { matches, plan, widened }), _) => {
                     Some(Matched { matches, plan: Some(plan.name()), widened })
@@ -370,7 +378,7 @@ mod tests {
     #[test]
     fn lines_of_json_hold_what_there_is() {
         let mut found = answer(&[3]);
-        let expected = r#"{"query":7,"neighbours":[{"id":3,"distance":0.5,"estimated":false}],"limited_by":null,"whole":true"#;
+        let expected = r#"{"query":7,"neighbours":[{"id":3,"distance":0.5,"estimated":false}],"limited_by":null,"whole":true,"promise":null"#;
         assert_eq!(told(&found).json().unwrap(), format!("{expected}}}\n"));
         found.filtered = Some(Filtered { matches: 2, plan: FilterPlan::Exact, widened: false });
         let filter = r#","filter":{"matches":2,"plan":"exact","widened":false}"#;
