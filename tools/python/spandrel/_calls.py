@@ -7,7 +7,8 @@ from typing import Any, Callable, Dict, Generic, List, Optional, Sequence, Tuple
 
 import numpy.typing as npt
 
-from . import _answers, _errors, _indexes, _queries
+from . import _answers, _errors, _indexes, _queries, _target
+from ._numbers import U32_MAX, U64_MAX, real, real_or_none, seconds, whole, whole_or_none
 from ._options import (
     Attributes,
     ColumnQueries,
@@ -75,6 +76,12 @@ class Calls:
         calls_at_once: int,
         max_message_bytes: int,
     ) -> None:
+        target, tls = _target.read(target, tls)
+        seconds("timeout", timeout)
+        for name, number in (("batch_size", batch_size), ("calls_at_once", calls_at_once)):
+            whole(name, number, 1, U32_MAX)
+        # What grpcio holds.
+        whole("max_message_bytes", max_message_bytes, 1, (1 << 31) - 1)
         options = channel_options(target, tls, max_message_bytes)
         if tls is None:
             self.channel = transport.insecure_channel(target, options)
@@ -99,6 +106,7 @@ class Calls:
             raise ValueError("no queries")
         name, fine = _queries.column_of(column, len(rows))
         row_bytes = rows.shape[1] * rows.itemsize + (0 if fine is None else fine.shape[1] * fine.itemsize)
+        k = _k(k)
         size = _queries.batch_size(row_bytes, k, options, self._batch_size)
         made = _Made(_of_rows(rows), None if fine is None else (name, _of_rows(fine)))
         return self._search(made, len(rows), single, size, k, options, index)
@@ -116,6 +124,7 @@ class Calls:
         longest = int((starts[1:] - starts[:-1]).max()) * rows.shape[1] * rows.itemsize
         # How long documents of answers are only the server knows.
         answered = max(longest, _queries.DIM_BYTES_MAX) if options.with_vectors else longest
+        k = _k(k)
         size = _queries.batch_size(answered, k, options, self._batch_size)
 
         def of_documents(of: slice) -> search_pb2.Vectors:
@@ -128,7 +137,7 @@ class Calls:
         self, ids: Union[int, Sequence[int]], k: int, options: Options, index: Optional[str], column: Optional[str]
     ) -> Plan[Answers]:
         """Vectors of the index itself as queries."""
-        numbers, single = _ids(ids)
+        (numbers, single), k = _ids(ids), _k(k)
         # How long a vector is only the server knows: the longest for which it is asked in one piece.
         size = _queries.batch_size(_queries.DIM_BYTES_MAX if options.with_vectors else 1, k, options, self._batch_size)
 
@@ -183,7 +192,7 @@ class Calls:
         """One query of a stream."""
         rows, _ = _queries.queries_of(query)
         vectors = _queries.vectors_of(rows)
-        request = search_pb2.SearchRequest(index=self._name(index), query=vectors, k=k, options=options.message())
+        request = search_pb2.SearchRequest(index=self._name(index), query=vectors, k=_k(k), options=options.message())
         name, fine = _queries.column_of(column, len(rows))
         if fine is not None:
             fine_vectors = _queries.vectors_of(fine)
@@ -200,19 +209,26 @@ class Calls:
         return search_pb2.SearchRangeRequest(
             index=self._name(index),
             query=_queries.vectors_of(rows),
-            radius=radius,
-            completeness=options.completeness,
-            max_results=options.max_results,
+            radius=real("radius", radius),
+            completeness=real_or_none("completeness", options.completeness),
+            max_results=whole_or_none("max_results", options.max_results, 0, U32_MAX),
             embedding_version=options.embedding_version,
-            max_bytes=options.max_bytes,
+            max_bytes=whole_or_none("max_bytes", options.max_bytes, 0, U64_MAX),
             distances=distances_of(options.distances),
             with_work=options.with_work,
             filter=filter_of(options.filter),
         )
 
+    def check_stream(self, k: int, options: Options, timeout: Optional[float]) -> None:
+        """Raises what is wrong with the numbers of a stream before it is opened."""
+        _k(k)
+        options.message()
+        if timeout is not None:
+            seconds("timeout", timeout)
+
     def timeout(self, timeout: Optional[float]) -> float:
         """The time that a call has, in seconds."""
-        return self._timeout if timeout is None else timeout
+        return self._timeout if timeout is None else seconds("timeout", timeout)
 
     def fetch(
         self, ids: Sequence[int], with_attributes: Attributes, index: Optional[str], column: str
@@ -252,7 +268,7 @@ class Calls:
         estimates: bool,
     ) -> Plan[Operation]:
         """Beginning to open a further index."""
-        request = _indexes.load_of(index, path, version, codes, vectors, estimates)
+        request = _indexes.load_of(index, path, _version(version), codes, vectors, estimates)
         return Plan(self._admin.StartLoad, [lambda: request], _operation, again=False)
 
     def unload(self, index: str) -> Plan[None]:
@@ -262,7 +278,7 @@ class Calls:
 
     def switch(self, index: str, path: str, version: Optional[int]) -> Plan[Operation]:
         """Beginning to put another version in the place of an index."""
-        request = admin_pb2.StartSwitchRequest(index=index, path=path, version=version or 0)
+        request = admin_pb2.StartSwitchRequest(index=index, path=path, version=_version(version))
         return Plan(self._admin.StartSwitch, [lambda: request], _operation, again=False)
 
     def verify(self, index: str, deep: bool) -> Plan[Operation]:
@@ -272,7 +288,7 @@ class Calls:
 
     def operation(self, id: int) -> Plan[Operation]:
         """An operation as it is now."""
-        request = admin_pb2.GetOperationRequest(id=id)
+        request = admin_pb2.GetOperationRequest(id=whole("operation", id, 0, U64_MAX))
         return Plan(self._admin.GetOperation, [lambda: request], _operation)
 
     def operations(self) -> Plan[List[Operation]]:
@@ -285,7 +301,7 @@ class Calls:
 
     def cancel(self, id: int) -> Plan[Operation]:
         """Giving up an operation."""
-        request = admin_pb2.CancelOperationRequest(id=id)
+        request = admin_pb2.CancelOperationRequest(id=whole("operation", id, 0, U64_MAX))
         return Plan(self._admin.CancelOperation, [lambda: request], _operation)
 
     def _which(self, index: Union[str, Indexes, None]) -> Dict[str, Any]:
@@ -337,7 +353,7 @@ class Looks:
     """Looks at an operation until it has ended, or for `timeout` seconds if there is a limit."""
 
     def __init__(self, timeout: Optional[float]) -> None:
-        self._deadline = None if timeout is None else time.monotonic() + timeout
+        self._deadline = None if timeout is None else time.monotonic() + seconds("timeout", timeout)
         self._pause = 0.01
 
     def pause(self) -> Optional[float]:
@@ -370,6 +386,15 @@ def _ids(given: Union[int, Sequence[int]]) -> tuple[List[int], bool]:
     if not numbers:
         raise ValueError("no ids")
     return numbers, single
+
+
+def _k(given: int) -> int:
+    return whole("k", given, 1, U32_MAX)
+
+
+def _version(given: Optional[int]) -> int:
+    """A version as it is sent; 0 where none is named."""
+    return 0 if given is None else whole("version", given, 1, U64_MAX)
 
 
 def _of_rows(rows: npt.NDArray[Any]) -> Callable[[slice], search_pb2.Vectors]:

@@ -60,7 +60,7 @@ def info_of(summary: admin_pb2.IndexSummary, details: Optional[Dict[str, Any]] =
 
 
 def load_of(
-    index: str, path: str, version: Optional[int], codes: Optional[str], vectors: Optional[str], estimates: bool
+    index: str, path: str, version: int, codes: Optional[str], vectors: Optional[str], estimates: bool
 ) -> admin_pb2.StartLoadRequest:
     """The request to open an index."""
     for name, tier in (("codes", codes), ("vectors", vectors)):
@@ -69,7 +69,7 @@ def load_of(
     return admin_pb2.StartLoadRequest(
         index=index,
         path=path,
-        version=version or 0,
+        version=version,
         codes=None if codes is None else _TIERS[codes],
         vectors=None if vectors is None else _TIERS[vectors],
         estimates=estimates,

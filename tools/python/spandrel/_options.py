@@ -13,6 +13,7 @@ import grpc
 import numpy.typing as npt
 
 from ._errors import Overloaded, SpandrelError, TlsFailed, Unavailable
+from ._numbers import U32_MAX, U64_MAX, real_or_none, seconds, whole, whole_or_none
 from .v1 import search_pb2
 
 
@@ -30,6 +31,11 @@ class Retry:
     attempts: int = 8
     first_pause: float = 0.02
     longest_pause: float = 1.0
+
+    def __post_init__(self) -> None:
+        whole("retry.attempts", self.attempts, 1, U32_MAX)
+        seconds("retry.first_pause", self.first_pause)
+        seconds("retry.longest_pause", self.longest_pause)
 
     def pause(self, error: SpandrelError, attempt: int) -> Optional[float]:
         """Seconds before call number `attempt` (the second is 2); None if another call would not help."""
@@ -158,19 +164,19 @@ class Options:
     def message(self) -> search_pb2.SearchOptions:
         """As it is sent."""
         return search_pb2.SearchOptions(
-            recall=self.recall,
-            epsilon=self.epsilon,
-            max_lists=self.max_lists,
-            max_bytes=self.max_bytes,
-            rerank=self.rerank,
-            rerank_errors=self.rerank_errors,
+            recall=real_or_none("options.recall", self.recall),
+            epsilon=real_or_none("options.epsilon", self.epsilon),
+            max_lists=whole_or_none("options.max_lists", self.max_lists, 0, U32_MAX),
+            max_bytes=whole_or_none("options.max_bytes", self.max_bytes, 0, U64_MAX),
+            rerank=whole_or_none("options.rerank", self.rerank, 0, U32_MAX),
+            rerank_errors=real_or_none("options.rerank_errors", self.rerank_errors),
             distances=distances_of(self.distances),
             with_vectors=self.with_vectors,
             with_work=self.with_work,
             explain=self.explain,
             filter=filter_of(self.filter),
             with_attributes=attributes_of(self.with_attributes),
-            min_head_score=self.min_head_score,
+            min_head_score=real_or_none("options.min_head_score", self.min_head_score),
             embedding_version=self.embedding_version,
         )
 

@@ -6,6 +6,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, TypeVar,
 import numpy as np
 import numpy.typing as npt
 
+from . import _numbers
 from ._options import ColumnQueries, Options
 from .v1 import search_pb2
 
@@ -139,12 +140,11 @@ def vectors_of(rows: npt.NDArray[Any]) -> search_pb2.Vectors:
 
 def ids_of(given: Union[int, Sequence[int]]) -> Tuple[List[int], bool]:
     """Ids, and whether there was only one, without a list of its own."""
-    array = np.asarray(given)
+    # Whole numbers of many bits together would become floats.
+    array = np.asarray(given, dtype=None if isinstance(given, np.ndarray) else object)
     if array.ndim > 1:
         raise ValueError(f"ids have shape {array.shape}, expected (n,) or one number")
-    if array.size and array.dtype.kind not in "iu":
-        raise TypeError(f"ids are of {array.dtype}, expected whole numbers")
-    return [int(id) for id in np.atleast_1d(array)], array.ndim == 0
+    return _numbers.ids(list(np.atleast_1d(array))), array.ndim == 0
 
 
 def of_ids(ids: Sequence[int]) -> search_pb2.Vectors:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _errors
+from ._numbers import U32_MAX, whole
 from ._options import Options
 from ._results import Answers
 
@@ -55,7 +56,7 @@ class Scoring:
         options: Options,
         single: bool,
     ) -> None:
-        self._scorer, self._k, self._batch, self._options = scorer, k, batch, options
+        self._scorer, self._options = scorer, options
         wrong = _errors.wrong_field
         if not single:
             raise wrong("queries", "a scorer scores for one query: give a vector of shape (dim,), and search for each query")
@@ -66,10 +67,8 @@ class Scoring:
                 raise wrong(f"options.{name}", f"{name} is not given with a scorer; fetch the ids of the answer")
         if options.explain:
             raise wrong("options.explain", "explain is not given with a scorer")
-        if k < 1:
-            raise wrong("k", f"k is {k}, expected at least 1")
-        if batch < 1:
-            raise wrong("batch", f"batch is {batch}, expected at least 1")
+        self._k, self._batch = whole("k", k, 1, U32_MAX), whole("batch", batch, 1, U32_MAX)
+        budget = whole("budget", budget, 1, U32_MAX)
         self._scores: Dict[int, float] = _known(known)
         if budget < k or budget < len(self._scores):
             message = f"budget is {budget}, expected at least k, {k}, and the {len(self._scores)} items that are known"

@@ -140,6 +140,7 @@ class AsyncClient:
                 yield self._calls.stream_request(number, query, k, options, index, beside)
                 number += 1
 
+        self._calls.check_stream(k, options, timeout)
         failures: List[Exception] = []
         guarded = _guarded(requests(), failures)
         call = self._calls.stub.SearchStream(guarded, timeout=timeout, metadata=self._calls.metadata)

@@ -160,6 +160,7 @@ class Client:
                         raise _queries.too_few(column[0], number) from None
                 yield self._calls.stream_request(number, query, k, options, index, beside)
 
+        self._calls.check_stream(k, options, timeout)
         failures: List[Exception] = []
         guarded = _guarded(requests(), failures)
         call = self._calls.stub.SearchStream(guarded, timeout=timeout, metadata=self._calls.metadata)

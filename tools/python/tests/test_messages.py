@@ -30,7 +30,7 @@ class Queries(unittest.TestCase):
     def test_ids_are_whole_numbers(self):
         self.assertEqual(_queries.ids_of(7), ([7], True))
         self.assertEqual(_queries.ids_of(np.array([2**64 - 1, 0], np.uint64)), ([2**64 - 1, 0], False))
-        for wrong, kind in ((1.5, TypeError), (["a"], TypeError), ([[1]], ValueError)):
+        for wrong, kind in ((1.5, spandrel.InvalidArgument), (["a"], spandrel.InvalidArgument), ([[1]], ValueError)):
             with self.assertRaises(kind):
                 _queries.ids_of(wrong)
 
