@@ -17,8 +17,6 @@ pub(crate) struct Asked {
     pub(crate) k: usize,
     /// Recall.
     pub(crate) target: f64,
-    /// Whether the index says that it reaches it.
-    pub(crate) is_promised: bool,
     /// What it was taken to miss, divided by what the index was calibrated with.
     pub(crate) misses: f64,
 }
@@ -29,6 +27,8 @@ pub(crate) struct Kept {
     pub(crate) caller: Arc<str>,
     pub(crate) row: Vec<u8>,
     pub(crate) asked: Asked,
+    /// Whether the index said that it reaches the target.
+    pub(crate) is_promised: bool,
     pub(crate) neighbours: Vec<Neighbour>,
 }
 
@@ -63,7 +63,7 @@ impl Reservoir {
         let row_bytes = rows.len() / answers.len();
         for (row, answer) in rows.chunks_exact(row_bytes).zip(answers) {
             let Some(promise) = answer.promise else { continue };
-            let asked = Asked { k, target: promise.target, is_promised: promise.reached(), misses };
+            let asked = Asked { k, target: promise.target, misses };
             let seen = self.seen.fetch_add(1, Ordering::Relaxed);
             // CAST: fewer places than queries seen
             let place = if seen < KEPT as u64 { seen } else { self.random() % (seen + 1) } as usize;
@@ -75,6 +75,7 @@ impl Reservoir {
                 caller: Arc::clone(caller),
                 row: row.to_vec(),
                 asked,
+                is_promised: promise.reached(),
                 neighbours: answer.neighbours.clone(),
             };
             let mut all = self.lock();
@@ -149,7 +150,10 @@ mod tests {
         assert!(reservoir.take().is_empty());
         let (rows, answers) = (Bytes::from(vec![7; 5000]), vec![answer(); 1000]);
         reservoir.see(&one, Answered { misses: 2.0, ..of(&rows, &answers, 9) });
-        let (taken, asked) = (reservoir.take(), Asked { k: 9, target: 0.9, is_promised: true, misses: 2.0 });
-        assert!(taken.len() == KEPT && taken.iter().all(|kept| kept.row == [7; 5] && kept.asked == asked));
+        let (taken, asked) = (reservoir.take(), Asked { k: 9, target: 0.9, misses: 2.0 });
+        assert!(
+            taken.len() == KEPT
+                && taken.iter().all(|kept| kept.row == [7; 5] && kept.asked == asked && kept.is_promised)
+        );
     }
 }

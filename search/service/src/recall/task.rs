@@ -8,7 +8,7 @@ use tokio::time::{sleep, timeout};
 
 use super::comparing::{Comparing, Recall};
 use super::kept::Asked;
-use super::tally::{Correction, Measured};
+use super::tally::{Compared, Correction, Measured};
 use crate::registry::Registry;
 use crate::served::Served;
 use crate::stopping::Stopping;
@@ -116,11 +116,11 @@ fn finish(served: &Served, measuring: &Recall, comparing: &Comparing) {
         let answer = Answer { neighbours: kept.neighbours.clone(), ..Answer::default() };
         let k = kept.asked.k.min(ids.len());
         if let Some(&recall) = recalls(metric, &[answer], truth, k).unwrap_or_default().first() {
-            measuring.tally.add(&kept.caller, kept.asked, recall);
+            measuring.tally.add(&kept.caller, kept.asked, Compared { recall, is_promised: kept.is_promised });
         }
     }
     for (caller, measured) in measuring.tally.to_warn_of() {
-        let (asked, estimate) = (measured.asked, measured.estimate);
+        let (asked, estimate) = (measured.asked, measured.promised);
         let (index, target) = (&served.config.name, asked.target);
         let (recall, low, high, queries) = (estimate.recall, estimate.low, estimate.high, estimate.queries);
         tracing::warn!(
@@ -137,7 +137,7 @@ fn finish(served: &Served, measuring: &Recall, comparing: &Comparing) {
     }
     if measuring.corrects {
         for Correction { caller, measured, misses } in measuring.tally.correct() {
-            let Measured { asked: Asked { k, target, misses: before, .. }, estimate } = measured;
+            let Measured { asked: Asked { k, target, misses: before }, estimate, .. } = measured;
             let (index, recall) = (&served.config.name, estimate.recall);
             let aim = if misses > before { "higher" } else { "lower again" };
             tracing::info!(
