@@ -112,16 +112,18 @@ impl Folders {
         open: OpenStore<'_>,
     ) -> Result<Begin, BuildError> {
         let Asked { config, params, .. } = asked;
+        let begun =
+            if config.replace && !config.resume { None } else { Checkpoint::read(&*open(&self.scratch))? };
         let current = match current(&*self.index) {
             Ok(current) => Some(current),
             Err(OpenError::NotAnIndex { .. }) => None,
+            // The build ended before it was published.
+            Err(OpenError::NoCurrent { .. }) if begun.is_some() => None,
             // A replacement was asked for: what is wrong with the old index does not matter.
             Err(_) if config.replace => None,
             Err(e) => return Err(e.into()),
         };
         let in_force = current.map_or(0, |current| current.version);
-        let begun =
-            if config.replace && !config.resume { None } else { Checkpoint::read(&*open(&self.scratch))? };
         if let Some(mut begun) = begun {
             if !config.resume {
                 return Err(BuildError::Unfinished { path: self.dir.clone() });

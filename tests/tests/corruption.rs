@@ -110,7 +110,7 @@ fn a_missing_file_is_named() {
             check!(Err::<(), _>(error), OpenError::MissingFile { .. }, "{}: {}", whole.name(), kind.name());
         }
         check!(whole.open_without("manifest-1"), OpenError::MissingFile { .. }, "manifest");
-        check!(whole.open_without(CURRENT), OpenError::NotAnIndex { .. }, "CURRENT");
+        check!(whole.open_without(CURRENT), OpenError::NoCurrent { version: 1, .. }, "CURRENT");
     }
 }
 

@@ -3,7 +3,7 @@
 //! ```text
 //! CURRENT = "manifest-N HASH\n"        HASH: xxh3-128 of the manifest file, 32 hex digits
 //! ```
-use spandrel_io::{FolderLock, Store, StoreError};
+use spandrel_io::{Store, StoreError};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::OpenError;
@@ -42,18 +42,6 @@ impl Current {
         // Only the one spelling that `to_bytes` writes is believed.
         (current.to_bytes() == bytes).then_some(current)
     }
-}
-
-/// Reads which version of the index in a store is in force.
-///
-/// # Errors
-/// [`OpenError::NotAnIndex`] without the file, [`OpenError::Field`] when it was damaged.
-pub fn current(store: &dyn Store) -> Result<Current, OpenError> {
-    if let Some(current) = read(store, CURRENT)? {
-        return Ok(current);
-    }
-    let begun = store.list().is_ok_and(|names| names.iter().any(|name| name == FolderLock::NAME));
-    Err(OpenError::NotAnIndex { path: store.root().to_owned(), begun })
 }
 
 /// What a file of that name and this form says, if there is one.
@@ -102,10 +90,10 @@ mod tests {
         let store = FolderStore::new(dir.path());
         let bytes = Current::of(1, b"manifest").to_bytes();
         std::fs::write(dir.path().join(CURRENT), &bytes).unwrap();
-        current(&store).unwrap();
+        read(&store, CURRENT).unwrap();
         let file = std::fs::File::options().write(true).open(dir.path().join(CURRENT)).unwrap();
         file.set_len(1 << 40).unwrap();
-        let refused = current(&store).unwrap_err();
+        let refused = read(&store, CURRENT).unwrap_err();
         assert!(matches!(refused, OpenError::Length { found, .. } if found == 1 << 40), "{refused}");
         // The largest version there can be fits.
         assert!(Current::of(u64::MAX, b"manifest").to_bytes().len() as u64 <= CURRENT_BYTES_MAX);

@@ -17,6 +17,18 @@ pub enum OpenError {
         /// The file that was being read.
         path: PathBuf,
     },
+    /// There is no folder of that name.
+    #[error("{path}: {}", if *.is_file {
+        "a file, expected the folder of an index"
+    } else {
+        "there is no such folder; build an index with `spandrel build --out`"
+    }, path = path.display())]
+    NoFolder {
+        /// What was to be the folder of an index.
+        path: PathBuf,
+        /// Whether there is something else.
+        is_file: bool,
+    },
     /// The directory holds no published index: nothing was built there, or the build has not finished.
     #[error("{path}: no index here (no CURRENT file); {}", if *.begun {
         "its build has not finished: wait for it, or run it again with --resume"
@@ -28,6 +40,19 @@ pub enum OpenError {
         path: PathBuf,
         /// Whether a build has begun there.
         begun: bool,
+    },
+    /// The directory holds a version that is whole, and nothing says that it is in force: `CURRENT` was lost, or the first build there
+    /// ended before it was written.
+    #[error(
+        "{path}: CURRENT, the file that names the version in force, is missing; all files of version {version} are there: \
+         `spandrel switch {path} --version {version}` puts it in force (a build that was interrupted goes on with --resume)",
+        path = path.display()
+    )]
+    NoCurrent {
+        /// Folder of the index.
+        path: PathBuf,
+        /// The newest version that is whole.
+        version: u64,
     },
     /// The directory holds an index, but not that version of it.
     #[error("{path}: no version {version} here; there {}", among(.there), path = path.display())]
@@ -154,6 +179,28 @@ fn among(versions: &[u64]) -> String {
 }
 
 impl OpenError {
+    /// The file that is wrong, or the folder.
+    pub fn path(&self) -> &Path {
+        match self {
+            OpenError::Stopped { path }
+            | OpenError::NotAnIndex { path, .. }
+            | OpenError::NoFolder { path, .. }
+            | OpenError::NoCurrent { path, .. }
+            | OpenError::NoVersion { path, .. }
+            | OpenError::NotOurs { path, .. }
+            | OpenError::Version { path, .. }
+            | OpenError::UnknownSection { path, .. }
+            | OpenError::MissingSection { path, .. }
+            | OpenError::MissingFile { path }
+            | OpenError::Length { path, .. }
+            | OpenError::Checksum { path, .. }
+            | OpenError::Field { path, .. }
+            | OpenError::Tier { path, .. }
+            | OpenError::Read { path, .. } => path,
+            OpenError::Approved { source, .. } => source.path(),
+        }
+    }
+
     /// A [`OpenError::Field`] from anything printable.
     pub(crate) fn field(
         path: &Path,

@@ -69,7 +69,7 @@ mod versions;
 pub use approved::{APPROVED, approve, approved, put_in_force};
 pub(crate) use checksum::{CRC_BYTES, checksum_seed};
 pub use column::{ColumnEntry, VectorsOf, column_name, column_uuid};
-pub use current::{CURRENT, Current, current};
+pub use current::{CURRENT, Current};
 pub use defaults::SearchDefault;
 pub(crate) use directory::DirectoryShape;
 pub use directory::{Directory, DirectoryEntry, list_hash, list_hash_while};
@@ -88,7 +88,7 @@ pub use range_recall::{RangeCurve, RangePoint};
 pub(crate) use recall::RECALL_BYTES_MAX;
 pub use recall::{RecallCurve, RecallCurves, RecallPoint, RecallSource, STOP_WEIGHTS};
 pub use vectors::{PageLayout, Record};
-pub use versions::{Version, versions};
+pub use versions::{Version, current, versions};
 
 /// Major version of the format: another one is refused.
 pub const MAJOR: u16 = 4;

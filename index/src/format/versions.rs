@@ -1,10 +1,11 @@
 //! The versions that an index's folder holds: the one in force, and older ones that were kept.
 use std::collections::HashSet;
+use std::io::ErrorKind;
 
-use spandrel_io::Store;
+use spandrel_io::{FolderLock, Store, StoreError};
 
 use super::OpenError;
-use super::current::current;
+use super::current::{CURRENT, Current, read};
 use super::manifest::Manifest;
 use super::names::manifest_name;
 
@@ -20,28 +21,73 @@ pub struct Version {
     pub manifest: Result<Manifest, OpenError>,
 }
 
-/// The versions in a store, oldest first. Their sections are looked for, not read.
+/// Reads which version of the index in a store is in force.
 ///
 /// # Errors
-/// [`OpenError::NotAnIndex`] where nothing is in force; [`OpenError`] when CURRENT or the folder cannot be read.
+/// [`OpenError::NoFolder`] where there is no folder, [`OpenError::NotAnIndex`] without the file, [`OpenError::NoCurrent`] where a version is there all the same, [`OpenError::Field`] when
+/// it was damaged.
+pub fn current(store: &dyn Store) -> Result<Current, OpenError> {
+    if let Some(current) = read(store, CURRENT)? {
+        return Ok(current);
+    }
+    let path = store.root().to_owned();
+    let names = match store.list() {
+        Ok(names) => names,
+        Err(StoreError::Io { source, .. })
+            if matches!(source.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
+        {
+            return Err(OpenError::NoFolder { path, is_file: source.kind() == ErrorKind::NotADirectory });
+        }
+        Err(_) => Vec::new(),
+    };
+    if let Some(version) = newest_whole(store, &names) {
+        return Err(OpenError::NoCurrent { path, version });
+    }
+    let begun = names.iter().any(|name| name == FolderLock::NAME);
+    Err(OpenError::NotAnIndex { path, begun })
+}
+
+/// The versions in a store, oldest first. Their sections are looked for, not read. None of them is in force where `CURRENT` is missing.
+///
+/// # Errors
+/// [`OpenError::NotAnIndex`] where there is none; [`OpenError`] when CURRENT or the folder cannot be read.
 pub fn versions(store: &dyn Store) -> Result<Vec<Version>, OpenError> {
-    let in_force = current(store)?.version;
+    let in_force = match current(store) {
+        Ok(current) => Some(current.version),
+        Err(OpenError::NoCurrent { .. }) => None,
+        Err(error) => return Err(error),
+    };
     let names = store.list().map_err(|e| OpenError::store(store.root(), e))?;
-    let mut numbers: Vec<u64> = names.iter().filter_map(|name| number_of(name)).collect();
-    numbers.sort_unstable();
-    let names: HashSet<String> = names.into_iter().collect();
+    let there: HashSet<&str> = names.iter().map(String::as_str).collect();
     let version = |number| Version {
         number,
-        in_force: number == in_force,
-        manifest: Manifest::open_version(store, number).and_then(|manifest| {
-            let gone = manifest.files().find(|&file| !names.contains(file)).map(|file| store.path(file));
-            match gone {
-                Some(path) => Err(OpenError::MissingFile { path }),
-                None => Ok(manifest),
-            }
-        }),
+        in_force: Some(number) == in_force,
+        manifest: whole(store, number, &there),
     };
-    Ok(numbers.into_iter().map(version).collect())
+    Ok(numbers(&names).into_iter().map(version).collect())
+}
+
+/// The newest version in a store of which every file is among these names.
+fn newest_whole(store: &dyn Store, names: &[String]) -> Option<u64> {
+    let there: HashSet<&str> = names.iter().map(String::as_str).collect();
+    numbers(names).into_iter().rev().find(|&number| whole(store, number, &there).is_ok())
+}
+
+/// The versions whose manifests are among these names, ascending.
+fn numbers(names: &[String]) -> Vec<u64> {
+    let mut numbers: Vec<u64> = names.iter().filter_map(|name| number_of(name)).collect();
+    numbers.sort_unstable();
+    numbers
+}
+
+/// The manifest of a version, of which every file is there.
+fn whole(store: &dyn Store, number: u64, there: &HashSet<&str>) -> Result<Manifest, OpenError> {
+    let manifest = Manifest::open_version(store, number)?;
+    let gone = manifest.files().find(|&file| !there.contains(file)).map(|file| store.path(file));
+    match gone {
+        Some(path) => Err(OpenError::MissingFile { path }),
+        None => Ok(manifest),
+    }
 }
 
 /// The version of which a file name is that of the manifest.

@@ -6,6 +6,7 @@
 
 mod distinct;
 mod documents;
+pub(crate) mod each;
 mod files;
 pub(crate) mod ids;
 mod memory;

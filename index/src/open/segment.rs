@@ -255,6 +255,11 @@ impl Segment {
         sections.map(|section| section.read(&UNSTOPPED))
     }
 
+    /// Every section, from its beginning.
+    pub(super) fn read_each(&self) -> impl Iterator<Item = Result<SectionReader<'static>, OpenError>> {
+        self.sections.iter().map(|section| section.read(&UNSTOPPED))
+    }
+
     /// Whether it has a file of a kind.
     pub(crate) fn has(&self, kind: SectionKind) -> bool {
         self.sections.iter().any(|section| section.kind == kind)

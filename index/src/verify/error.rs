@@ -8,6 +8,14 @@ pub enum VerifyError {
     /// A file is missing, damaged or contradicts another; it names the file and the place.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// Several files are missing or damaged, each by itself.
+    #[error("{} files are damaged: {}", .damaged.len() + .more, listed(.damaged, *.more))]
+    Several {
+        /// What is wrong with the first of them, one error for each file.
+        damaged: Vec<OpenError>,
+        /// Files that are damaged besides.
+        more: usize,
+    },
     /// It was told to stop before the end. Nothing wrong was found up to there.
     #[error("stopped after {done_bytes} of {total_bytes} bytes, nothing wrong so far")]
     Stopped {
@@ -16,4 +24,10 @@ pub enum VerifyError {
         /// Bytes to read in all.
         total_bytes: u64,
     },
+}
+
+fn listed(damaged: &[OpenError], more: usize) -> String {
+    let mut told: Vec<String> = damaged.iter().map(ToString::to_string).collect();
+    told.extend((more > 0).then(|| format!("and {more} more")));
+    told.join("; ")
 }

@@ -7,6 +7,7 @@
 
 mod codes;
 mod column;
+mod damage;
 mod documents;
 mod error;
 mod ids;
@@ -22,9 +23,12 @@ mod watch;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
+use spandrel_io::FolderStore;
+
 use crate::attributes;
-use crate::format::{SectionKind, VectorsOf};
+use crate::format::{Manifest, SectionKind, VectorsOf, current};
 use crate::kernels::Variant;
+use crate::open::each::each_section;
 use crate::open::section::{PIECE_BYTES, SectionReader};
 use crate::{Index, OpenOptions, Segment, Tier};
 pub use error::VerifyError;
@@ -57,8 +61,8 @@ pub struct VerifyReport {
 /// Verifies the version in force of the index in `dir`.
 ///
 /// # Errors
-/// [`VerifyError::Open`] for the first thing found wrong, [`VerifyError::Stopped`] soon after `stop` becomes
-/// true.
+/// [`VerifyError::Open`] for the first thing found wrong, [`VerifyError::Several`] where several files are damaged, which are then all
+/// read once more, [`VerifyError::Stopped`] soon after `stop` becomes true.
 pub fn verify(
     dir: &Path,
     deep: bool,
@@ -66,8 +70,21 @@ pub fn verify(
     stop: &AtomicBool,
 ) -> Result<VerifyReport, VerifyError> {
     // Codes and vectors are read piece by piece below.
-    let index = Index::open_with(dir, OpenOptions { codes: Some(Tier::Ssd), ..OpenOptions::default() })?;
-    check(&index, deep, true, Watch::new(progress, stop, index.manifest().index_bytes()))
+    let options = OpenOptions { codes: Some(Tier::Ssd), ..OpenOptions::default() };
+    let opened = Index::open_with(dir, options).map_err(VerifyError::from);
+    let checked = opened.and_then(|index| {
+        check(&index, deep, true, Watch::new(progress, stop, index.manifest().index_bytes()))
+    });
+    checked.map_err(|first| {
+        let store = FolderStore::new(dir);
+        let Ok(manifest) = current(&store).and_then(|current| Manifest::open(&store, current)) else {
+            return first;
+        };
+        match each_section(&store, &manifest, stop) {
+            Ok(sections) => damage::with_others(first, sections),
+            Err(_) => first,
+        }
+    })
 }
 
 /// Verifies the files that `index` was opened from, even if its folder holds another version by now.
@@ -81,6 +98,7 @@ pub fn verify_open(
     stop: &AtomicBool,
 ) -> Result<VerifyReport, VerifyError> {
     check(index, deep, false, Watch::new(progress, stop, index.manifest().index_bytes()))
+        .map_err(|first| damage::with_others(first, index.each_open()))
 }
 
 /// Verifies an index; `just_opened` says that opening has read what stays in memory a moment ago.

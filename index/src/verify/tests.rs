@@ -122,6 +122,38 @@ fn any_flipped_byte_of_any_file_is_found() {
     run(dir.path(), true).unwrap();
 }
 
+/// The first alone was named.
+#[test]
+fn all_damaged_files_are_named() {
+    let index = TestIndex::random(Metric::L2, DType::U8, 5, 60);
+    let dir = written(&index);
+    let opened = Index::open(dir.path()).unwrap();
+    let flip = |name: &str| {
+        let path = dir.path().join(name);
+        let mut bytes = fs::read(&path).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        fs::write(&path, bytes).unwrap();
+    };
+    let told = |error: VerifyError| -> Vec<String> {
+        let text = error.to_string();
+        let VerifyError::Several { damaged, more: 0 } = error else { panic!("{text}") };
+        assert!(text.starts_with(&format!("{} files are damaged: ", damaged.len())), "{text}");
+        let name = |error: &OpenError| error.path().file_name().unwrap().to_str().unwrap().to_owned();
+        damaged.iter().map(name).collect()
+    };
+    flip("codes-1");
+    flip("ids-1");
+    for deep in [false, true] {
+        let open = verify_open(&opened, deep, &mut |_| {}, &AtomicBool::new(false)).unwrap_err();
+        assert_eq!(told(open), ["codes-1", "ids-1"]);
+        assert_eq!(told(run(dir.path(), deep).unwrap_err()), ["codes-1", "ids-1"]);
+    }
+    // Also where it cannot be opened.
+    flip("heads-1");
+    fs::remove_file(dir.path().join("vectors-1")).unwrap();
+    assert_eq!(told(run(dir.path(), false).unwrap_err()).len(), 4);
+}
+
 #[test]
 fn a_missing_file_is_named() {
     let index = TestIndex::random(Metric::L2, DType::U8, 5, 60);

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::json;
-use spandrel_index::format::{current, put_in_force};
+use spandrel_index::format::{OpenError, current, put_in_force};
 use spandrel_index::{Index, OpenOptions, Tier};
 use spandrel_io::{FolderLock, FolderStore};
 
@@ -30,8 +30,14 @@ pub(super) fn run(args: &SwitchArgs, session: &Session) -> anyhow::Result<()> {
     Index::open_version(dir, *version, options, &session.stop)?;
     let _lock = FolderLock::acquire(dir)?;
     let store = FolderStore::new(dir);
-    let before = current(&store)?.version;
+    let before = match current(&store) {
+        Ok(current) => Some(current.version),
+        // That nothing names one is what is mended.
+        Err(OpenError::NoCurrent { .. }) => None,
+        Err(error) => return Err(error.into()),
+    };
     put_in_force(&store, *version)?;
-    let text = format!("{}: version {version} is in force, version {before} was\n", dir.display());
+    let was = before.map_or("none".to_owned(), |before| format!("version {before}"));
+    let text = format!("{}: version {version} is in force, {was} was\n", dir.display());
     session.show(&text, &json!({ "index": dir, "version": version, "old_version": before }))
 }

@@ -1,8 +1,9 @@
 //! `spandrel verify`: whether an index is whole.
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
-use spandrel_index::{VerifyReport, verify};
+use spandrel_index::format::OpenError;
+use spandrel_index::{VerifyError, VerifyReport, verify};
 
 use crate::Session;
 use crate::figures::units;
@@ -26,9 +27,25 @@ pub(super) fn run(args: &VerifyArgs, session: &Session) -> anyhow::Result<()> {
         args.deep,
         &mut |progress| meter.set(progress.done_bytes, progress.total_bytes),
         &session.stop,
-    )?;
+    )
+    .map_err(|error| told(error, &args.index))?;
     meter.finish();
     session.show(&report_text(&report), &report_json(&report))
+}
+
+/// A failure with a line for each damaged file.
+fn told(error: VerifyError, dir: &Path) -> anyhow::Error {
+    let VerifyError::Several { damaged, more } = error else { return error.into() };
+    let head = format!("{}: {} files are damaged", dir.display(), damaged.len() + more);
+    let mut lines: Vec<String> = damaged.iter().map(line).collect();
+    lines.extend((more > 0).then(|| format!("and {more} more")));
+    let last = anyhow::Error::msg(lines.pop().unwrap_or_default());
+    lines.into_iter().rev().fold(last, anyhow::Error::context).context(head)
+}
+
+/// What is wrong with a file, with its causes.
+fn line(error: &OpenError) -> String {
+    anyhow::Chain::new(error).map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// What was checked, for programs.

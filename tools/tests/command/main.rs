@@ -5,6 +5,7 @@ mod build;
 mod cur;
 mod data;
 mod documents;
+mod faults;
 mod filters;
 mod fuse;
 mod join;

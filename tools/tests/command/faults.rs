@@ -1,0 +1,83 @@
+//! What damage is told, and what cannot be meant.
+use std::fs;
+use std::path::Path;
+
+use crate::support::{run, spandrel, text, write_u8bin};
+
+/// A small index in a folder.
+fn built(folder: &Path) -> String {
+    let path = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+    write_u8bin(&folder.join("b.u8bin"), 200);
+    let index = path("index");
+    run(&["build", "--base", &path("b.u8bin"), "--metric", "l2", "--out", &index]);
+    index
+}
+
+/// The exit code, and standard error.
+fn failure(args: &[&str]) -> (Option<i32>, String) {
+    let output = spandrel(args);
+    (output.status.code(), text(&output.stderr).to_owned())
+}
+
+/// It was told of the first damaged file alone.
+#[test]
+fn verify_names_all_damaged_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let index = built(folder.path());
+    for name in ["vectors-1", "ids-1"] {
+        let path = Path::new(&index).join(name);
+        let mut bytes = fs::read(&path).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        fs::write(path, bytes).unwrap();
+    }
+    fs::remove_file(Path::new(&index).join("directory-1")).unwrap();
+    let (code, said) = failure(&["verify", &index]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("index: 3 files are damaged\n"), "{said}");
+    for name in ["vectors-1: ", "ids-1: ", "directory-1: this file of the index is gone"] {
+        assert!(said.lines().any(|line| line.starts_with("  because: ") && line.contains(name)), "{said}");
+    }
+}
+
+/// It was told that its build had not finished.
+#[test]
+fn an_index_without_its_pointer_is_told_and_mended() {
+    let folder = tempfile::tempdir().unwrap();
+    let index = built(folder.path());
+    fs::remove_file(Path::new(&index).join("CURRENT")).unwrap();
+    let (code, said) = failure(&["inspect", &index]);
+    assert_eq!(code, Some(1), "{said}");
+    let advice = format!("spandrel switch {index} --version 1");
+    assert!(said.contains("CURRENT") && said.contains(&advice), "{said}");
+    // A build does not go over it.
+    let base = folder.path().join("b.u8bin");
+    let (code, said) =
+        failure(&["build", "--base", base.to_str().unwrap(), "--metric", "l2", "--out", &index]);
+    assert!(code == Some(1) && said.contains(&advice), "{said}");
+    let switched = run(&["switch", &index, "--version", "1", "--format", "json"]);
+    assert!(switched.contains("\"old_version\": null"), "{switched}");
+    run(&["verify", &index, "--deep"]);
+    // What is not whole is no index.
+    fs::remove_file(Path::new(&index).join("CURRENT")).unwrap();
+    fs::remove_file(Path::new(&index).join("ids-1")).unwrap();
+    let (_, said) = failure(&["inspect", &index]);
+    assert!(said.contains("no index here (no CURRENT file)"), "{said}");
+}
+
+/// One was told to build an index in the place of a file.
+#[test]
+fn what_is_no_folder_of_an_index_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    write_u8bin(&folder.path().join("b.u8bin"), 200);
+    let base = folder.path().join("b.u8bin");
+    let (base, none) = (base.to_str().unwrap(), folder.path().join("none"));
+    for args in [&["inspect", base][..], &["verify", base], &["query", "--index", base, "--queries", base]] {
+        let (code, said) = failure(args);
+        assert!(
+            code == Some(1) && said.contains("b.u8bin: a file, expected the folder of an index"),
+            "{said}"
+        );
+    }
+    let (code, said) = failure(&["inspect", none.to_str().unwrap()]);
+    assert!(code == Some(1) && said.contains("none: there is no such folder; build an index with"), "{said}");
+}
