@@ -19,16 +19,29 @@ fn a_bad_setting_names_its_source() {
         (output.status.code().unwrap(), text(&output.stderr).to_owned())
     };
     for (variables, flags, code, says) in [
-        (&[][..], &["--max-k", "0"][..], 2, "invalid value '0' for '--max-k <N>': 0 is not in 1.."),
-        (&[("SPANDREL_MAX_K", "0")], &[], 2, "error: SPANDREL_MAX_K is '0': 0 is not in 1.."),
+        (
+            &[][..],
+            &["--max-k", "0"][..],
+            2,
+            "invalid value '0' for '--max-k <N>': expected a whole number from 1",
+        ),
+        (&[("SPANDREL_MAX_K", "0")], &[], 2, "error: SPANDREL_MAX_K is '0': expected a whole number from 1"),
         (
             &[("SPANDREL_INSECURE", "perhaps")],
             &[],
             2,
             "SPANDREL_INSECURE is 'perhaps': expected true or false",
         ),
+        (
+            &[("SPANDREL_HEALTH", "well")],
+            &[],
+            2,
+            "SPANDREL_HEALTH is 'well': expected true or false, on or off",
+        ),
+        (&[("SPANDREL_HEALTH", "1"), ("SPANDREL_INSECURE", "on")], &[], 1, "index 'a'"),
+        (&[("SPANDREL_MAX_K", "lots")], &[], 2, "SPANDREL_MAX_K is 'lots': expected a whole number from 1"),
         (&[("SPANDREL_LOG_FORMAT", "xml")], &[], 2, "SPANDREL_LOG_FORMAT is 'xml': expected text or json"),
-        (&[], &["--config", file], 1, "serve.toml: line 3: max_batch is '0': 0 is not in 1.."),
+        (&[], &["--config", file], 1, "serve.toml: line 3: max_batch is '0': expected a whole number from 1"),
         // What goes before the file hides what is wrong in it; the index is all that is missing then.
         (&[("SPANDREL_MAX_BATCH", "7")], &["--config", file], 1, "index 'a'"),
         (&[], &["--max-batch", "7", "--config", file], 1, "index 'a'"),

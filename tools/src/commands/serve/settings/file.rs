@@ -1,5 +1,6 @@
 //! A file of settings: `[server]` with the keys of [`Settings`], and `[[index]]`.
 use std::fmt::Display;
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -33,6 +34,7 @@ pub(in crate::commands) struct IndexEntry {
     pub(super) name: String,
     pub(super) path: PathBuf,
     /// The version to serve; if none is named, the one that was approved, else the one in force.
+    #[serde(default, deserialize_with = "number")]
     pub(super) version: Option<u64>,
     #[serde(default, deserialize_with = "parsed")]
     pub(super) codes: Option<Tier>,
@@ -48,14 +50,23 @@ fn parsed<'de, D: Deserializer<'de>, T: FromStr<Err: Display>>(from: D) -> Resul
     text.parse().map(Some).map_err(|e| serde::de::Error::custom(format!("'{text}': {e}")))
 }
 
+/// A version of an index.
+fn number<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+    match NonZeroU64::deserialize(from) {
+        Ok(version) => Ok(Some(version.get())),
+        Err(_) => Err(serde::de::Error::custom("expected a whole number of 1 or more")),
+    }
+}
+
 impl SettingsFile {
     /// Reads a file; the paths in it count from its folder.
     pub(in crate::commands) fn read(path: &Path) -> anyhow::Result<SettingsFile> {
         let text = fs_err::read_to_string(path)?;
         let file = File { path, text: &text };
         let mut tables: Tables = toml::from_str(&text).map_err(|error| {
-            let line = file.line(error.span().map_or(0, |at| at.start));
-            anyhow!("{line}: {}", error.message().replace('\n', "; "))
+            let at = error.span().map_or(0, |at| at.start);
+            let (line, key) = (file.line(at), file.key(at).map(|key| format!("{key}: ")).unwrap_or_default());
+            anyhow!("{line}: {key}{}", error.message().replace('\n', "; "))
         })?;
         tables.index.iter_mut().for_each(|index| index.path = file.folder().join(&index.path));
         Ok(SettingsFile { path: path.to_owned(), text, tables })
@@ -111,6 +122,24 @@ mod tests {
     }
 
     #[test]
+    fn switches_are_written_in_many_ways() {
+        for (word, is_on) in
+            [("'on'", true), ("'yes'", true), ("1", true), ("true", true), ("'no'", false), ("0", false)]
+        {
+            let names = ["health", "reflection", "insecure", "metrics_insecure", "recall_correct"];
+            let lines = names.map(|name| format!("{name} = {word}\n")).concat();
+            let text = format!("[server]\ndirect = {word}\n{lines}[[index]]\nname = 'a'\npath = 'b'\n");
+            let (settings, file) = read(&text).unwrap();
+            let corrects = settings.recall_correct;
+            let config = settings.config(&[], file.indexes()).unwrap();
+            let found =
+                [config.health, config.reflection, config.insecure, config.metrics_insecure, corrects];
+            assert_eq!(found, [is_on; 5], "{word}");
+            assert_eq!(config.engine.direct.to_string(), if is_on { "on" } else { "off" });
+        }
+    }
+
+    #[test]
     fn hostile_files_are_read_or_refused_with_their_line() {
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         let good = "[server]\nlisten = '127.0.0.1:1'\nmax_k = 5\nqueue_delay_ms = 20\nmax_message = '4MiB'\n\
@@ -145,10 +174,22 @@ mod tests {
             ("[server]\nunknown = 1", "line 2: unknown key 'unknown'"),
             ("listen = '127.0.0.1:1'", "line 1: unknown field"),
             ("[[index]]\nname = 'a'", "missing field `path`"),
-            ("[[index]]\nname = 'a'\npath = 'b'\ncodes = 'tape'", "line 4: 'tape': "),
+            ("[[index]]\nname = 'a'\npath = 'b'\ncodes = 'tape'", "line 4: codes: 'tape': "),
+            ("[[index]]\nname = 7\npath = 'b'", "line 2: name: invalid type: integer `7`, expected a string"),
+            (
+                "[[index]]\nname = 'a'\npath = 'b'\nversion = 'new'",
+                "line 4: version: expected a whole number of 1 or more",
+            ),
+            ("[[index]]\nname = 'a'\npath = 'b'\nversion = 0", "line 4: version: expected a whole number"),
+            (
+                "[server]\nmax_k = 'lots'",
+                "line 2: max_k is 'lots': expected a whole number from 1 to 4294967295",
+            ),
+            ("[server]\nthreads = 'all'", "line 2: threads is 'all': expected a whole number from 1 to 1024"),
             ("[server]\ncodes = 'tape'", "line 2: codes is 'tape': "),
-            ("[server]\nhealth = 'sick'", "line 2: health is 'sick': expected on or off"),
-            ("[server]\n\nmax_k = 0", "line 3: max_k is '0': 0 is not in 1.."),
+            ("[server]\nhealth = 'sick'", "line 2: health is 'sick': expected true or false, on or off, yes"),
+            ("[server]\ninsecure = 'so'", "line 2: insecure is 'so': expected true or false, on or off, yes"),
+            ("[server]\n\nmax_k = 0", "line 3: max_k is '0': expected a whole number from 1 to"),
             ("[server]\nmax_message = '1'", "line 2: max_message is '1': 1 bytes, expected 1024 to"),
             (
                 "[server]\ndegrade_effort_min = 0.0",

@@ -17,6 +17,7 @@ use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, Id};
 use serde::Deserialize;
 use toml::{Spanned, Value};
 
+use super::values::Switch;
 use crate::UsageError;
 
 /// The flags of `T` that a command line gives, before the other layers are looked at.
@@ -125,6 +126,13 @@ impl File<'_> {
         format!("{}: line {number}", self.path.display())
     }
 
+    /// The key that a byte of the file belongs to, where its line gives one a value.
+    pub(super) fn key(&self, at: usize) -> Option<&str> {
+        let before = self.text.get(..at)?.rsplit('\n').next()?;
+        let key = before.split_once('=')?.0.trim();
+        Some(key).filter(|key| !key.is_empty())
+    }
+
     fn place(&self, value: &Spanned<Value>) -> String {
         self.line(value.span().start)
     }
@@ -155,7 +163,7 @@ fn word(arg: &Arg, value: &OsStr) -> Option<OsString> {
     let mut word = OsString::from("--");
     word.push(arg.get_long().unwrap_or_default());
     if is_switch(arg) {
-        return (value == "true").then_some(word);
+        return (switch(value) == Some(Switch::On)).then_some(word);
     }
     word.push("=");
     word.push(value);
@@ -166,13 +174,20 @@ fn is_switch(arg: &Arg) -> bool {
     matches!(arg.get_action(), ArgAction::SetTrue)
 }
 
+fn switch(value: &OsStr) -> Option<Switch> {
+    Switch::of(value.to_str()?)
+}
+
 /// Why these values cannot be meant, if so.
 fn check(command: &Command, arg: &Arg, values: &[OsString], words: &[OsString]) -> Result<(), String> {
-    if is_switch(arg) && values.iter().any(|value| value != "true" && value != "false") {
-        return Err("expected true or false".to_owned());
+    if is_switch(arg) && values.iter().any(|value| switch(value).is_none()) {
+        return Err(Switch::EXPECTED.to_owned());
     }
     let Err(error) = command.clone().try_get_matches_from(words) else { return Ok(()) };
     if let Some(ContextValue::Strings(known)) = error.get(ContextKind::ValidValue) {
+        if known.iter().all(|word| Switch::of(word).is_some()) {
+            return Err(Switch::EXPECTED.to_owned());
+        }
         return Err(format!("expected {}", known.join(" or ")));
     }
     Err(error.source().map_or_else(|| error.kind().to_string(), ToString::to_string))
@@ -229,13 +244,14 @@ impl<T: Args> Args for Flags<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::commands::serve::settings::values::whole;
     use std::path::PathBuf;
 
     /// Settings of a few kinds.
     #[derive(Debug, PartialEq, Args)]
     struct Kinds {
         /// A number.
-        #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..))]
+        #[arg(long, default_value_t = 7, value_parser = whole::<u32>(1..=u32::MAX.into()))]
         layers_test_count: u32,
         /// Folders.
         #[arg(long)]
@@ -269,9 +285,12 @@ mod tests {
         for (text, says) in [
             (
                 "folder = 'a'\nlayers_test_count = 0",
-                "/etc/kinds.toml: line 2: layers_test_count is '0': 0 is not in 1",
+                "/etc/kinds.toml: line 2: layers_test_count is '0': expected a whole number from 1 to",
             ),
-            ("layers_test_count = 'x'", "line 1: layers_test_count is 'x': invalid digit"),
+            (
+                "layers_test_count = 'x'",
+                "line 1: layers_test_count is 'x': expected a whole number from 1 to",
+            ),
             ("layers_test_on = 'perhaps'", "line 1: layers_test_on is 'perhaps': expected true or false"),
             ("\n\nlayers_test_count = {}", "line 3: layers_test_count: expected a word, a number"),
             ("\nlayers_test_kount = 1", "line 2: unknown key 'layers_test_kount'"),

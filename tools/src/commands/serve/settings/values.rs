@@ -41,11 +41,30 @@ impl FromStr for NamedDir {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Switch {
     /// It is.
-    #[value(alias = "true")]
+    #[value(aliases = ["true", "yes", "1"])]
     On,
     /// It is not.
-    #[value(alias = "false")]
+    #[value(aliases = ["false", "no", "0"])]
     Off,
+}
+
+impl Switch {
+    /// The words that are taken, in an error.
+    pub(super) const EXPECTED: &str = "expected true or false, on or off, yes or no, 1 or 0";
+
+    /// What a word means in a variable, and in a file: the same for every setting that is there or not.
+    pub(super) fn of(word: &str) -> Option<Switch> {
+        ValueEnum::from_str(word, true).ok()
+    }
+}
+
+/// Reads a value that may be on, off, or something else, with the words that a [`Switch`] has.
+pub(super) fn switched<T: FromStr>(text: &str) -> Result<T, T::Err> {
+    match Switch::of(text) {
+        Some(Switch::On) => "on".parse(),
+        Some(Switch::Off) => "off".parse(),
+        None => text.parse(),
+    }
 }
 
 /// An address to serve at: numbers and a port, or the name of a host and a port.
@@ -72,7 +91,7 @@ impl FromStr for Address {
         if let Ok(address) = text.parse() {
             return Ok(Address(address));
         }
-        if text.rsplit_once(':').is_none_or(|(_, port)| port.parse::<u16>().is_err()) {
+        if text.contains('/') || text.rsplit_once(':').is_none_or(|(_, port)| port.parse::<u16>().is_err()) {
             return Err("expected an address and a port, such as 127.0.0.1:7700 or localhost:7700".to_owned());
         }
         let found = text.to_socket_addrs().map_err(|e| format!("the host cannot be found: {e}"))?;
@@ -114,9 +133,9 @@ impl FromStr for Metrics {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Metrics, String> {
-        match text {
-            "off" => Ok(Metrics::Off),
-            text => text.parse().map(Metrics::At).map_err(|e| format!("{e}, or off")),
+        match Switch::of(text) {
+            Some(Switch::Off) => Ok(Metrics::Off),
+            _ => text.parse().map(Metrics::At).map_err(|e| format!("{e}, or off")),
         }
     }
 }
@@ -130,9 +149,35 @@ pub(super) fn size(bounds: RangeInclusive<u64>) -> impl TypedValueParser<Value =
     })
 }
 
+/// Reads whole numbers within bounds.
+pub(super) fn whole<T: TryFrom<u64> + Clone + Send + Sync + 'static>(
+    bounds: RangeInclusive<u64>,
+) -> impl TypedValueParser<Value = T> {
+    StringValueParser::new().try_map(move |text| {
+        let number = text.parse().ok().filter(|number| bounds.contains(number));
+        let (least, most) = (bounds.start(), bounds.end());
+        number
+            .and_then(|number| T::try_from(number).ok())
+            .ok_or_else(|| format!("expected a whole number from {least} to {most}"))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn switches_have_many_words() {
+        for (words, expected) in
+            [("on true yes 1 True ON", Switch::On), ("off false no 0 False", Switch::Off)]
+        {
+            words.split(' ').for_each(|word| assert_eq!(Switch::of(word), Some(expected), "{word}"));
+        }
+        assert_eq!((Switch::of("perhaps"), Switch::of("")), (None, None));
+        let direct = |word: &str| switched::<spandrel_io::Direct>(word).unwrap().to_string();
+        assert_eq!(["auto", "yes", "0"].map(direct), ["auto", "on", "off"]);
+        assert_eq!("no".parse(), Ok(Metrics::Off));
+    }
 
     #[test]
     fn addresses_may_be_names() {
@@ -140,7 +185,9 @@ mod tests {
         assert_eq!(address("127.0.0.1:7700").unwrap(), "127.0.0.1:7700");
         assert_eq!(address("[::1]:7700").unwrap(), "[::1]:7700");
         assert!("localhost:7700".parse::<Address>().unwrap().0.ip().is_loopback());
-        for bad in ["localhost", "localhost:", "127.0.0.1", ":x", "", "localhost:77000"] {
+        for bad in
+            ["localhost", "localhost:", "127.0.0.1", ":x", "", "localhost:77000", "http://localhost:7700"]
+        {
             assert!(address(bad).unwrap_err().contains("localhost:7700"), "{bad}");
         }
         let metrics = |text: &str| text.parse::<Metrics>().map(|metrics| metrics.to_string());
