@@ -1,7 +1,9 @@
 //! The command line as a whole. Each sub-command defines its own flags.
+use std::error::Error as _;
 use std::ffi::OsString;
+use std::num::{ParseFloatError, ParseIntError};
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
@@ -115,6 +117,71 @@ pub fn parse(words: Vec<OsString>, server: Option<OsString>) -> Result<Cli, clap
     })
 }
 
+/// What a command takes in the place of an argument that it misses.
+pub const ALTERNATIVES: [Alternative; 6] = [
+    Alternative { command: "query", missing: "--index <DIR>", other: "--server <HOST:PORT>" },
+    Alternative {
+        command: "bench",
+        missing: "--index <DIR>",
+        other: "--server <HOST:PORT>, or --disk <DIR>",
+    },
+    Alternative { command: "join", missing: "--queries <FILE>", other: "--self" },
+    Alternative { command: "plan", missing: "--vectors <N>", other: "--base <FILE>" },
+    Alternative { command: "cur", missing: "--scores <FILE>", other: "--query-scores <FILE>" },
+    Alternative { command: "data", missing: "<NAME>", other: "--list" },
+];
+
+/// Another argument that a command takes.
+#[derive(Debug, Clone, Copy)]
+pub struct Alternative {
+    /// The command.
+    pub command: &'static str,
+    /// The argument, as an error names it.
+    pub missing: &'static str,
+    /// What stands in its place.
+    pub other: &'static str,
+}
+
+/// Names, in an error about arguments that are missing from a command line of these words, what may stand in their place.
+pub fn name_alternatives(mut error: clap::Error, words: &[OsString]) -> clap::Error {
+    let Some(ContextValue::Strings(missing)) = error.get(ContextKind::InvalidArg) else { return error };
+    if error.kind() != ErrorKind::MissingRequiredArgument {
+        return error;
+    }
+    let named = missing.iter().map(|missing| {
+        let is_its = |of: &&Alternative| of.missing == missing && words.iter().any(|word| word == of.command);
+        match ALTERNATIVES.iter().find(is_its) {
+            Some(Alternative { other, .. }) => format!("{missing} or {other}"),
+            None => missing.clone(),
+        }
+    });
+    let named = named.collect();
+    error.insert(ContextKind::InvalidArg, ContextValue::Strings(named));
+    error
+}
+
+/// What to write in the place of a word that is no number, or a negative one.
+pub fn expected_number(error: &clap::Error, words: &[OsString]) -> Option<String> {
+    match error.kind() {
+        ErrorKind::ValueValidation => match error.source()? {
+            cause if cause.is::<ParseIntError>() => Some("a whole number is expected".to_owned()),
+            cause if cause.is::<ParseFloatError>() => Some("a number is expected, such as 0.5".to_owned()),
+            _ => None,
+        },
+        ErrorKind::UnknownArgument => {
+            let Some(ContextValue::String(unknown)) = error.get(ContextKind::InvalidArg) else { return None };
+            let digits = unknown.strip_prefix('-')?;
+            digits.starts_with(|c: char| c.is_ascii_digit() || c == '.').then_some(())?;
+            // Of `-12` the parser names `-1`.
+            let at =
+                words.iter().position(|word| word.to_str().is_some_and(|word| word.starts_with(unknown)))?;
+            let flag = words.get(at.checked_sub(1)?)?.to_str().filter(|flag| flag.starts_with("--"))?;
+            Some(format!("{flag} takes no negative number"))
+        }
+        _ => None,
+    }
+}
+
 /// The commands that take the folder of an index by itself, without a flag.
 pub const OF_A_FOLDER: [&str; 3] = ["inspect", "verify", "switch"];
 
@@ -156,6 +223,39 @@ mod tests {
         assert_eq!(missing.kind(), ErrorKind::MissingRequiredArgument);
         assert!(missing.to_string().contains("--queries"), "{missing}");
         assert!(server("spandrel inspect").unwrap_err().to_string().contains("<DIR>"));
+    }
+
+    #[test]
+    fn what_may_stand_in_the_place_of_a_missing_argument_is_named() {
+        for (line, says) in [
+            ("query --queries q", "--index <DIR> or --server <HOST:PORT>"),
+            ("bench --queries q", "--index <DIR> or --server <HOST:PORT>, or --disk <DIR>"),
+            ("join --index i --out o", "--queries <FILE> or --self"),
+            ("plan", "--vectors <N> or --base <FILE>"),
+            ("cur", "--scores <FILE> or --query-scores <FILE>"),
+            ("data get", "<NAME> or --list"),
+        ] {
+            let words: Vec<OsString> =
+                ["spandrel", "-q"].into_iter().chain(line.split(' ')).map(Into::into).collect();
+            let text = name_alternatives(parse(words.clone(), None).unwrap_err(), &words).to_string();
+            assert!(text.contains(says), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_number_says_what_is_expected() {
+        for (line, says) in [
+            ("query --queries q --index i --k lots", Some("a whole number is expected")),
+            ("query --queries q --index i --radius far", Some("a number is expected, such as 0.5")),
+            ("query --queries q --index i --k -12", Some("--k takes no negative number")),
+            ("query --queries q --index i -k 3", None),
+            ("query --queries q --index i --k 0", None),
+        ] {
+            let words: Vec<OsString> =
+                ["spandrel"].into_iter().chain(line.split(' ')).map(Into::into).collect();
+            let error = parse(words.clone(), None).unwrap_err();
+            assert_eq!(expected_number(&error, &words).as_deref(), says, "{line}");
+        }
     }
 
     /// A heading of a group went on to the flags behind it: `--out` stood under how the index is read.

@@ -27,11 +27,15 @@ fn main() -> ExitCode {
 /// Names the sub-command that another word for it means, and says where a folder stands without a flag.
 fn suggest(mut error: clap::Error) -> clap::Error {
     let word = std::env::args_os().nth(1).and_then(|word| word.into_string().ok());
+    error = cli::name_alternatives(error, &std::env::args_os().collect::<Vec<_>>());
     let command = word.filter(|word| cli::OF_A_FOLDER.contains(&word.as_str()));
     if let (Some(command), Some(ContextValue::String(flag))) = (command, error.get(ContextKind::InvalidArg))
         && flag == "--index"
     {
         let tip = format!("the folder of the index stands by itself: 'spandrel {command} DIR'");
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+    }
+    if let Some(tip) = cli::expected_number(&error, &std::env::args_os().collect::<Vec<_>>()) {
         error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
     }
     let meant = match error.get(ContextKind::InvalidSubcommand) {

@@ -21,6 +21,7 @@
 //! time to come back), with growing pauses, and never past its deadline. What is wrong with certificates is told in words,
 //! as FAILED_PRECONDITION, and not tried again. Queries of a batch have to say their dimension, and the answer has a row for
 //! each. Clones share connections.
+mod address;
 mod called;
 mod check;
 mod operations;
@@ -40,6 +41,8 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 use tonic::{Request, Status};
 
+use address::Address;
+pub use address::BadAddress;
 pub use called::Called;
 pub use check::check_united;
 pub use operations::{opened, verified};
@@ -54,9 +57,9 @@ use status::in_words;
 /// How a server is reached.
 #[derive(Debug, Clone, Default)]
 pub struct ClientConfig {
-    /// `HOST:PORT`; several are separated by commas, and calls are spread over those that can be reached.
+    /// `HOST:PORT`, or `https://HOST:PORT` for TLS; several are separated by commas, and calls are spread over those that can be reached.
     pub address: String,
-    /// TLS, where the server asks for it.
+    /// TLS, where the server asks for it; with `https://` in the address and nothing here, that of the system's roots.
     pub tls: Option<ClientTls>,
     /// Token of the `authorization` header, if the server wants one.
     pub token: Option<String>,
@@ -90,6 +93,9 @@ pub enum ClientError {
         #[source]
         source: tonic::transport::Error,
     },
+    /// The address is not of the form that is expected.
+    #[error(transparent)]
+    Form(#[from] BadAddress),
     /// TLS cannot be set up.
     #[error("TLS cannot be set up")]
     Tls(#[source] tonic::transport::Error),
@@ -293,8 +299,11 @@ fn timed<T>(message: T, deadline: Instant) -> Request<T> {
 }
 
 fn endpoint(address: &str, tls: Option<&ClientTls>) -> Result<Endpoint, ClientError> {
+    let Address { authority, asks_tls } = Address::read(address, tls.is_some())?;
+    let of_system = ClientTls::default();
+    let tls = tls.or(asks_tls.then_some(&of_system));
     let scheme = if tls.is_some() { "https" } else { "http" };
-    let endpoint = Endpoint::from_shared(format!("{scheme}://{address}"))
+    let endpoint = Endpoint::from_shared(format!("{scheme}://{authority}"))
         .map_err(|source| ClientError::Address { address: address.to_owned(), source })?;
     let endpoint = endpoint.tcp_nodelay(true).connect_timeout(CONNECT_TIMEOUT);
     match tls {

@@ -1,8 +1,8 @@
-//! What damage is told, and what cannot be meant.
+//! What damage, and addresses and settings that cannot be meant, are told.
 use std::fs;
 use std::path::Path;
 
-use crate::support::{run, spandrel, text, write_u8bin};
+use crate::support::{Server, run, spandrel, text, write_u8bin};
 
 /// A small index in a folder.
 fn built(folder: &Path) -> String {
@@ -62,6 +62,36 @@ fn an_index_without_its_pointer_is_told_and_mended() {
     fs::remove_file(Path::new(&index).join("ids-1")).unwrap();
     let (_, said) = failure(&["inspect", &index]);
     assert!(said.contains("no index here (no CURRENT file)"), "{said}");
+}
+
+/// `http://` was taken as the name of a host.
+#[test]
+fn an_address_may_begin_as_a_url() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::of(&format!("a={}", built(folder.path())));
+    for address in [format!("http://{}", server.address), format!("{}/", server.address)] {
+        assert!(run(&["admin", "--server", &address, "list"]).contains("200"));
+    }
+    let port = server.address.rsplit_once(':').unwrap().1;
+    let queries = folder.path().join("b.u8bin");
+    let queries = queries.to_str().unwrap();
+    for (address, more, says) in [
+        ("127.0.0.1".to_owned(), &[][..], "the port is missing: write HOST:PORT"),
+        ("http://127.0.0.1/".to_owned(), &[], "the port is missing: write HOST:PORT"),
+        (format!("grpc://127.0.0.1:{port}"), &[], "write HOST:PORT, or https://HOST:PORT for TLS"),
+        (format!("http://127.0.0.1:{port}"), &["--tls"], "http:// is without TLS"),
+        (format!("https://127.0.0.1:{port}"), &[], "TLS"),
+    ] {
+        let asked = ["query", "--server", &address, "--queries", queries];
+        let (code, said) = failure(&[&asked[..], more].concat());
+        assert!(code == Some(1) && said.contains(says), "{address}: {said}");
+        let (code, said) = failure(&[&["admin", "--server", &address, "list"], more].concat());
+        assert!(code == Some(1) && said.contains(says), "{address}: {said}");
+    }
+    let (code, said) = failure(&["serve", "--index", "a=b", "--listen", "http://127.0.0.1:7700"]);
+    assert!(code == Some(2) && said.contains("expected an address and a port"), "{said}");
+    let (code, said) = failure(&["query", "--queries", queries]);
+    assert!(code == Some(2) && said.contains("--index <DIR> or --server <HOST:PORT>"), "{said}");
 }
 
 /// One was told to build an index in the place of a file.
