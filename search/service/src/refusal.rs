@@ -70,7 +70,7 @@ pub(crate) enum Refusal {
     /// The system opens no files beneath a folder.
     #[error(transparent)]
     Unsupported(io::Error),
-    #[error("{path}: not inside a folder that the server may open indexes from; it was started with {roots}")]
+    #[error("{path}: not inside a folder that the server opens indexes from; its setting root is: {roots}")]
     Outside { path: String, roots: String },
     #[error(
         "the index has {files} files, which are open twice while it is switched; of the {allowed} that the system allows, others take {others}; raise it (ulimit -n, LimitNOFILE)"
@@ -181,6 +181,7 @@ impl Refusal {
             Refusal::Field { field, message } => Some((field, message.clone())),
             Refusal::Filter { field, fault } => Some((field, fault.message.clone())),
             Refusal::NoName { .. } => Some(("index", self.to_string())),
+            Refusal::Outside { .. } => Some(("path", self.to_string())),
             _ => None,
         }
     }

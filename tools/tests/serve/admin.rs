@@ -18,6 +18,24 @@ fn failure(server: &Server, args: &[&str]) -> (Option<i32>, String) {
     (output.status.code(), String::from_utf8(output.stderr).unwrap())
 }
 
+/// A token was advised, which helps nothing.
+#[test]
+fn a_folder_outside_the_roots_is_told_with_what_to_change() {
+    let (half, index) = (made().text("half"), made().text("index"));
+    for (root, says) in [(&[][..], "root is: none"), (&["--root", &half], "root is: --root ")] {
+        let server = Server::start(root);
+        for args in [&["load", "more", &index][..], &["switch", "index", "--path", &index]] {
+            let (code, said) = failure(&server, args);
+            assert!(code == Some(1) && said.contains(says), "{said}");
+            assert!(
+                said.contains("help: name a folder inside one of those, or start the server with --root DIR"),
+                "{said}"
+            );
+            assert!(!said.contains("--token"), "{said}");
+        }
+    }
+}
+
 #[test]
 fn indexes_are_listed_loaded_described_verified_and_unloaded() {
     let half = made().text("half");

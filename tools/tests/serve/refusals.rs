@@ -283,7 +283,7 @@ fn admin_calls_keep_to_the_roots() {
         let above = format!("{root}/../index");
         for path in ["/", "/etc/passwd", "no/such", &above, ""] {
             let refused = client.load_index(load("new", path)).await.unwrap_err();
-            assert_refused(&refused, Code::PermissionDenied, "", "--root");
+            assert_refused(&refused, Code::PermissionDenied, "path", "--root");
         }
         assert_refused(
             &client.load_index(load("a/b", &root)).await.unwrap_err(),

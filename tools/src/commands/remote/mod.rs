@@ -282,6 +282,10 @@ pub(super) fn told(address: &str) -> impl Fn(Status) -> anyhow::Error {
             Code::Unavailable => {
                 "is a server running there, and does it talk TLS (--tls)? Start one with `spandrel serve`"
             }
+            Code::PermissionDenied if names_field(&status, "path") => {
+                "name a folder inside one of those, or start the server with --root DIR (SPANDREL_ROOT, root = [\"DIR\"] in its \
+                 file) for a folder that holds it; a token changes nothing here"
+            }
             Code::Unauthenticated | Code::PermissionDenied => {
                 "give a token with --token FILE or in SPANDREL_TOKEN"
             }
