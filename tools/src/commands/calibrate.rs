@@ -66,6 +66,7 @@ struct Report<'a> {
     source: RecallSource,
     confidence: Option<f64>,
     points: Vec<Point>,
+    warnings: Vec<String>,
 }
 
 /// What a recall takes.
@@ -147,6 +148,7 @@ fn report<'a>(args: &'a CalibrateArgs, found: &Recalibrated) -> Report<'a> {
         source: recall.source,
         confidence: recall.confidence,
         points: points.collect(),
+        warnings: defaults::few_queries(recall).into_iter().collect(),
     }
 }
 
@@ -172,8 +174,9 @@ fn text(report: &Report<'_>, found: &Recalibrated) -> String {
             Some(units::count(point.queries.into())),
         ]);
     }
+    let warnings: String = report.warnings.iter().map(|warning| format!("warning: {warning}\n")).collect();
     format!(
-        "{}, version {}, calibrated by {}\n{}\n{table}",
+        "{}, version {}, calibrated by {}\n{}\n{table}{warnings}",
         report.index.display(),
         report.version,
         defaults::source(&found.recall),

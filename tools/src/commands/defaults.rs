@@ -4,7 +4,7 @@ use spandrel_engine::{
 };
 use spandrel_index::Tier;
 use spandrel_index::codes::CodeSpec;
-use spandrel_index::format::{Manifest, RecallCurve, RecallCurves, SearchDefault, VectorsOf};
+use spandrel_index::format::{Manifest, RecallCurve, RecallCurves, RecallSource, SearchDefault, VectorsOf};
 
 use super::partition;
 use crate::figures::units;
@@ -79,7 +79,27 @@ pub(super) fn warnings(manifest: &Manifest, recall: Option<&RecallCurves>) -> im
             and_errors(manifest, point.rerank_errors)
         ))
     });
-    short.chain(partition::warnings(manifest))
+    short.chain(recall.and_then(few_queries)).chain(partition::warnings(manifest))
+}
+
+/// Queries that a promise needs at least: with fewer the standard error of a recall of 0.95 may be over 0.01, a fifth of what such a recall
+/// allows to be missed. At most it is `sqrt(R (1 - R) / n)`, where each query finds all of its neighbours or none.
+const BACKING_MIN: u32 = 500;
+/// Queries to give for that: about a third of those given tell where searches end, and back nothing.
+const GIVEN_MIN: u32 = 1000;
+
+/// A warning where recalls are promised by few given queries. How many rows stand in for queries is decided by the calibration itself.
+pub(super) fn few_queries(recall: &RecallCurves) -> Option<String> {
+    // Of many neighbours fewer queries are asked, each of which tells more.
+    let most = recall.curves.iter().map(|curve| curve.queries).max()?;
+    (recall.source == RecallSource::Queries && most < BACKING_MIN).then(|| {
+        let error = (RECALL_DEFAULT * (1.0 - RECALL_DEFAULT) / f64::from(most)).sqrt();
+        format!(
+            "recalls are promised by {most} queries alone: one of {RECALL_DEFAULT} may have a standard error of {error:.3}; \
+             give {} or more (`spandrel calibrate --queries`)",
+            units::count(GIVEN_MIN.into())
+        )
+    })
 }
 
 /// What gives more recall than the end of a curve, where lists are left or not. It ends where more lists find no more: of codes, the number

@@ -111,3 +111,23 @@ fn what_is_no_folder_of_an_index_is_told() {
     let (code, said) = failure(&["inspect", none.to_str().unwrap()]);
     assert!(code == Some(1) && said.contains("none: there is no such folder; build an index with"), "{said}");
 }
+
+/// 100 queries were taken for a promise without a word.
+#[test]
+fn a_promise_by_few_queries_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (base, queries, index) = (path("b.u8bin"), path("q.u8bin"), path("index"));
+    let made = ["data", "generate", "sift", "--vectors", "2000", "--dim", "16", "--out", &base];
+    run(&[&made[..], &["--queries", "1000", "--queries-out", &queries]].concat());
+    run(&["build", "--base", &base, "--metric", "l2", "--out", &index]);
+    let few = path("f.u8bin");
+    run(&["data", "crop", &queries, &few, "--rows", "0..100"]);
+    let calibrate = ["calibrate", "--index", &index, "--queries"];
+    let told = run(&[&calibrate[..], &[&few]].concat());
+    assert!(told.contains("warning: recalls are promised by 60 queries alone"), "{told}");
+    assert!(told.contains("standard error of 0.028; give 1 000 or more"), "{told}");
+    assert!(run(&["inspect", &index]).contains("recalls are promised by 60 queries alone"));
+    let enough = run(&[&calibrate[..], &[&queries, "--format", "json"]].concat());
+    assert!(enough.contains("\"queries\": 6") && enough.contains("\"warnings\": []"), "{enough}");
+}
