@@ -12,7 +12,7 @@ use spandrel_index::{HeadIndex, Index, Segment, versions};
 
 use super::{column, defaults, documents, embedding, partition, query_sample};
 use crate::Session;
-use crate::figures::{Align, TextTable, process_memory, units};
+use crate::figures::{Align, TextTable, process_memory, units, written};
 
 /// Say what an index consists of: vectors, lists, files, memory, how it was built.
 #[derive(Debug, Args)]
@@ -104,10 +104,10 @@ fn json(about: &About<'_>) -> Value {
         "list_shortest": counts.first(),
         "list_longest": counts.last(),
         "head_index": head_index(index),
-        "build": manifest.build,
+        "build": written(&manifest.build),
         "kernels": Variant::best().name(),
-        "search_default": defaults::at_ten(manifest, index.recall()),
-        "recall": index.recall(),
+        "search_default": written(&defaults::at_ten(manifest, index.recall())),
+        "recall": written(&index.recall()),
         "warnings": defaults::warnings(manifest, index.recall()).collect::<Vec<_>>(),
         "partitions": partition::json(manifest),
         "memory_bytes": memory.total(),
@@ -121,7 +121,7 @@ fn json(about: &About<'_>) -> Value {
         },
         "memory_added": added,
         "index_bytes": manifest.index_bytes(),
-        "sections": sections,
+        "sections": written(&sections),
         "attributes": attributes::json(index),
         "column": column::json(index),
         "documents": documents::json(index),

@@ -9,6 +9,7 @@ mod show;
 mod table;
 mod text_table;
 pub mod units;
+mod written;
 
 pub use cgroup::memory_limit;
 pub use latency::LatencySummary;
@@ -21,3 +22,4 @@ pub use point::{COLUMNS, Column, KEYS, Point, STAGES};
 pub use process::{ProcessMemory, process_memory};
 pub use table::points_table;
 pub use text_table::{Align, TextTable};
+pub(crate) use written::{short, written};

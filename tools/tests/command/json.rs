@@ -43,6 +43,7 @@ fn explained(command: &str, value: &Value) {
     let part: String =
         document.split(&heading).skip(1).map(|part| part.split("\n## ").next().unwrap()).collect();
     assert!(!part.is_empty(), "docs/json.md has no part on {command}");
+    as_written(command, value);
     let mut found = BTreeSet::new();
     keys(value, &mut found);
     let points = if part.contains("(#operating-points)") {
@@ -54,6 +55,24 @@ fn explained(command: &str, value: &Value) {
         let quoted = format!("`{key}`");
         let is_told = part.contains(&quoted) || points.is_some_and(|points| points.contains(&quoted));
         assert!(is_told, "docs/json.md does not explain `{key}` of `spandrel {command}`");
+    }
+}
+
+/// No number of 32 bits has the digits of 64, as 0.949999988079071.
+fn as_written(key: &str, value: &Value) {
+    match value {
+        Value::Object(map) => map.iter().for_each(|(key, value)| as_written(key, value)),
+        Value::Array(all) => all.iter().for_each(|value| as_written(key, value)),
+        Value::Number(number) => {
+            let (text, number) = (number.to_string(), number.as_f64().unwrap());
+            let digits =
+                text.trim_start_matches(['-', '0', '.']).chars().filter(char::is_ascii_digit).count();
+            let is_narrow = f64::from(number as f32) == number;
+            // A budget is a number of 64 bits that came of one of 32.
+            let is_short = digits < 13 || number.fract() == 0.0 || key == "budget";
+            assert!(!is_narrow || is_short, "{key}: {text} is a number of 32 bits");
+        }
+        _ => {}
     }
 }
 
@@ -109,6 +128,14 @@ fn every_command_prints_json() {
     let points = json(&[&bench[..], &["--max-lists", "1,2000"]].concat());
     assert_eq!(points[1]["params"]["max_lists"], inspected["lists"]);
     assert!(points[1]["recall"].as_f64().unwrap() > 0.9);
+    let ranges = path("t.range");
+    json(
+        &[&["data", "truth", "--queries", &queries, "--radius", "6543.21", "--out", &ranges], &of[..]]
+            .concat(),
+    );
+    let within = ["bench", "--index", &index, "--queries", &queries, "--truth", &ranges, "--seconds", "0"];
+    let within = json(&[&within[..], &["--radius", "6543.21", "--completeness", "0.95"]].concat());
+    assert_eq!(within[0]["params"].to_string(), r#"{"completeness":0.95,"radius":6543.21}"#);
     fs::write(path("f.json"), points.to_string()).unwrap();
     let report = json(&["report", &path("f.json")]);
     assert_eq!(report["runs"][0]["points"].as_array().unwrap().len(), 2);

@@ -214,7 +214,7 @@ fn a_recall_that_is_not_reached_is_told(small: &Small) {
         assert_eq!((&promise["target"], &promise["reached"]), (&1.0.into(), &false.into()), "{promise}");
         assert!(promise["expected_recall"].as_f64().unwrap() < 1.0, "{promise}");
         assert!(remarks.contains("note: 50 answers may not reach recall 1: 0.9"), "{remarks}");
-        let (promise, remarks) = found(&["--k", "2000", "--recall", ".9", "--max-lists", "1"]);
+        let (promise, remarks) = found(&["--k", "1000", "--recall", ".9", "--max-lists", "1"]);
         assert_eq!(promise["reached"], false, "{promise}");
         assert!(remarks.contains(" recall 0.9"), "{remarks}");
         let (promise, remarks) = found(&[]);

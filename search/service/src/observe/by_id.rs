@@ -189,13 +189,18 @@ fn unescaped(value: &str) -> Result<String, Refusal> {
     String::from_utf8(text).map_err(|_| wrong())
 }
 
+/// The number of the fewest digits that stands for this one: as a number of 64 bits it would have more.
+fn short(number: f32) -> f64 {
+    number.to_string().parse().unwrap_or(f64::NAN)
+}
+
 fn shown(found: &Found<'_>) -> Value {
     let none = Default::default();
     let answer = found.answers.first().unwrap_or(&none);
     let neighbours: Vec<Value> = answer
         .neighbours
         .iter()
-        .map(|n| json!({ "id": n.id.to_string(), "distance": n.distance, "estimated": n.estimated }))
+        .map(|n| json!({ "id": n.id.to_string(), "distance": short(n.distance), "estimated": n.estimated }))
         .collect();
     let missing = answer.missing;
     let missing = (missing.parts() > 0).then(|| json!({ "lists": missing.lists, "pages": missing.pages }));
@@ -223,14 +228,14 @@ fn shown(found: &Found<'_>) -> Value {
             "head_distances": work.head_distances,
         },
         "times_us": {
-            "queue": queue_us(answer, found.arrival),
-            "search": answer.latency_us,
-            "probe": stages.probe_us,
-            "scan": stages.scan_us,
-            "plan": stages.plan_us,
-            "wait": stages.wait_us,
-            "verify": stages.verify_us,
-            "rerank": stages.rerank_us,
+            "queue": short(queue_us(answer, found.arrival)),
+            "search": short(answer.latency_us),
+            "probe": short(stages.probe_us),
+            "scan": short(stages.scan_us),
+            "plan": short(stages.plan_us),
+            "wait": short(stages.wait_us),
+            "verify": short(stages.verify_us),
+            "rerank": short(stages.rerank_us),
         },
     })
 }

@@ -10,6 +10,7 @@ use super::reach::Server;
 use crate::Session;
 use crate::commands::neighbour_attributes::object;
 use crate::commands::remote::cells;
+use crate::figures::written;
 
 /// Vectors by their ids; all vectors of a document, a line for each.
 #[derive(Debug, Args)]
@@ -58,8 +59,8 @@ pub(super) async fn fetch(server: &Server, args: &FetchArgs, session: &Session) 
             (None, false) => text += &format!("{id}\tabsent\n"),
         }
         let mut value = match is_of_documents {
-            true => json!({ "id": id, "vectors": own, "damaged": damaged }),
-            false => json!({ "id": id, "vector": own.and_then(<[_]>::first), "damaged": damaged }),
+            true => json!({ "id": id, "vectors": written(&own), "damaged": damaged }),
+            false => json!({ "id": id, "vector": written(&own.and_then(<[_]>::first)), "damaged": damaged }),
         };
         if let Some(attributes) = attributes {
             value["attributes"] = attributes;

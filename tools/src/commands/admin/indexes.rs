@@ -5,7 +5,7 @@ use spandrel_index::format::RecallSource;
 
 use super::reach::Server;
 use crate::Session;
-use crate::figures::{Align, TextTable, units};
+use crate::figures::{Align, TextTable, short, units};
 
 pub(super) async fn list(server: &Server, session: &Session) -> anyhow::Result<()> {
     let listed =
@@ -105,10 +105,10 @@ fn description_json(about: &v1::DescribeIndexResponse, index: &v1::IndexSummary)
         "memory_bytes": about.memory_bytes,
         "disk_bytes": about.disk_bytes,
         "default_max_lists": about.default_max_lists,
-        "default_epsilon": about.default_epsilon,
-        "default_rerank_errors": about.default_rerank_errors,
+        "default_epsilon": short(about.default_epsilon),
+        "default_rerank_errors": short(about.default_rerank_errors),
         "quarantined": about.quarantined,
-        "open_seconds": about.open_seconds,
+        "open_seconds": short(about.open_seconds),
         "served_seconds": about.served_seconds,
         "calibration": about.calibration.as_ref().map(calibration_json),
         "attributes": about.attributes.iter().map(attribute_json).collect::<Vec<_>>(),
@@ -205,7 +205,7 @@ fn attribute_type(of: &v1::AttributeSummary) -> &'static str {
 }
 
 fn calibration_json(of: &v1::Calibration) -> Value {
-    let point = |point: &v1::RecallPoint| json!({ "lists": point.lists, "rerank_errors": point.rerank_errors, "recall": point.recall });
+    let point = |point: &v1::RecallPoint| json!({ "lists": point.lists, "rerank_errors": short(point.rerank_errors), "recall": point.recall });
     let curve = |curve: &v1::RecallCurve| json!({ "k": curve.k, "queries": curve.queries, "points": curve.points.iter().map(point).collect::<Vec<_>>() });
     let source = source(of).map_or("unknown".into(), |source| json!(source));
     json!({ "source": source, "confidence": of.confidence, "curves": of.curves.iter().map(curve).collect::<Vec<_>>() })

@@ -11,7 +11,7 @@ use spandrel_index::Tier;
 use super::indexes::summary;
 use super::reach::Server;
 use crate::Session;
-use crate::figures::{Align, TextTable, units};
+use crate::figures::{Align, TextTable, short, units};
 
 #[derive(Debug, Args)]
 pub(super) struct LoadArgs {
@@ -243,7 +243,7 @@ fn value(operation: &v1::Operation) -> Value {
         "kind": kind(operation),
         "index": operation.index,
         "state": state(operation),
-        "seconds": operation.seconds,
+        "seconds": short(operation.seconds),
         "done_bytes": operation.done_bytes,
         "total_bytes": operation.total_bytes,
         "opened": opened,

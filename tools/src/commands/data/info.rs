@@ -9,7 +9,7 @@ use spandrel_datasets::{Contents, Truth, ValueScan, info, scan_values};
 use super::files::watched;
 use crate::Session;
 use crate::commands::input::InputArgs;
-use crate::figures::units;
+use crate::figures::{short, units};
 
 /// Say what a file holds.
 #[derive(Debug, Args)]
@@ -62,8 +62,8 @@ pub(super) fn run(args: &InfoArgs, session: &Session) -> anyhow::Result<()> {
 fn scan_json(scan: &ValueScan) -> Value {
     let ValueScan { min, max, zero_rows, nan_count, infinite_count, norms, outliers } = scan;
     json!({
-        "min": min,
-        "max": max,
+        "min": short(*min),
+        "max": short(*max),
         "zero_rows": zero_rows,
         "nan": nan_count,
         "infinite": infinite_count,

@@ -14,7 +14,7 @@ use super::filtered::FilteredArgs;
 use crate::commands::file_names::FileNames;
 use crate::commands::input::InputArgs;
 use crate::commands::search::note_rounding;
-use crate::figures::units;
+use crate::figures::{short, units};
 use crate::{Advised, Session, UsageError};
 
 /// Compute the exact nearest neighbours of queries, or all within a radius.
@@ -230,7 +230,7 @@ fn run_within(args: &TruthArgs, radius: f32, session: &Session) -> anyhow::Resul
     );
     let mut json = json!({
         "out": args.out,
-        "radius": radius,
+        "radius": short(radius),
         "results": truth.results(),
         "results_least": least,
         "results_most": most,

@@ -19,7 +19,7 @@ use super::running::Setup;
 use super::search::{Fit, IoArgs, PlaceArgs, open_index, open_queries};
 use super::shape::{ShapeArgs, threads_default};
 use super::{bench, verify as verify_command};
-use crate::figures::{Point, PointParams, units};
+use crate::figures::{Point, PointParams, units, written};
 use crate::report::{AtRecall, Comparison, page, qps_at};
 use crate::values::OutputFormat;
 use crate::{Advised, Session, write_file};
@@ -106,7 +106,7 @@ pub(super) fn run(args: &DemoArgs, session: &Session) -> anyhow::Result<()> {
         "report": report,
         "build": built,
         "verify": verified,
-        "points": sweep.points,
+        "points": written(&sweep.points),
         "server_answers": served,
         "seconds": start.elapsed().as_secs_f64(),
     });

@@ -8,7 +8,7 @@ use spandrel_engine::{
 };
 use spandrel_index::attributes::FilterPart;
 
-use crate::figures::{Align, STAGES, TextTable, units};
+use crate::figures::{Align, STAGES, TextTable, short, units};
 
 /// The explanation of an answer as JSON; none where it has none.
 pub(super) fn json(answer: &Answer) -> Option<Value> {
@@ -68,11 +68,6 @@ pub(super) fn json(answer: &Answer) -> Option<Value> {
         "rounds": told.rounds.iter().map(round).collect::<Vec<_>>(),
         "times_us": times_us,
     }))
-}
-
-/// The number of the fewest digits that stands for this one: as a number of 64 bits it would have more.
-fn short(number: f32) -> f64 {
-    number.to_string().parse().unwrap_or(f64::NAN)
 }
 
 /// The same in lines that begin with `#`.

@@ -12,7 +12,7 @@ use super::precision::Held;
 use crate::Session;
 use crate::commands::filter::{Compiler, Searching};
 use crate::commands::running::Setup;
-use crate::figures::{Params, Point};
+use crate::figures::{Params, Point, short};
 
 /// What to measure within a radius.
 #[derive(Debug, Clone)]
@@ -68,7 +68,7 @@ pub(in crate::commands) fn measure(
 
 /// The settings of a point.
 pub(in crate::commands) fn settings(params: &RangeParams) -> Value {
-    let mut settings = json!({ "radius": params.radius, "completeness": params.completeness });
+    let mut settings = json!({ "radius": short(params.radius), "completeness": short(params.completeness) });
     if let Some(max_results) = params.max_results {
         settings["max_results"] = max_results.into();
     }
