@@ -27,6 +27,55 @@ pub struct Explanation {
     pub shared_lists: u32,
     #[prost(float, optional, tag = "13")]
     pub min_head_score: ::core::option::Option<f32>,
+    #[prost(message, optional, tag = "14")]
+    pub documents: ::core::option::Option<ExplainedDocuments>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ExplainedDocuments {
+    #[prost(enumeration = "SearchedBy", tag = "1")]
+    pub by: i32,
+    #[prost(message, repeated, tag = "2")]
+    pub searches: ::prost::alloc::vec::Vec<ExplainedSearch>,
+    #[prost(uint32, tag = "3")]
+    pub searches_more: u32,
+    #[prost(message, repeated, tag = "4")]
+    pub compared: ::prost::alloc::vec::Vec<ExplainedDocument>,
+    #[prost(uint32, tag = "5")]
+    pub compared_more: u32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ExplainedSearch {
+    #[prost(message, repeated, tag = "1")]
+    pub lists: ::prost::alloc::vec::Vec<ExplainedList>,
+    #[prost(uint32, tag = "2")]
+    pub lists_more: u32,
+    #[prost(enumeration = "Stop", tag = "3")]
+    pub stop: i32,
+    #[prost(enumeration = "FilterPlan", tag = "4")]
+    pub plan: i32,
+    #[prost(uint64, tag = "5")]
+    pub codes: u64,
+    #[prost(uint32, tag = "6")]
+    pub kept: u32,
+    #[prost(float, optional, tag = "7")]
+    pub floor: ::core::option::Option<f32>,
+    #[prost(uint32, tag = "8")]
+    pub reads: u32,
+    #[prost(uint64, tag = "9")]
+    pub read_bytes: u64,
+}
+#[derive(Clone, Copy, PartialEq, ::prost::Message)]
+pub struct ExplainedDocument {
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    #[prost(uint32, tag = "2")]
+    pub document: u32,
+    #[prost(uint32, tag = "3")]
+    pub found_by: u32,
+    #[prost(float, optional, tag = "4")]
+    pub estimate: ::core::option::Option<f32>,
+    #[prost(float, optional, tag = "5")]
+    pub score: ::core::option::Option<f32>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ExplainedFilter {
@@ -99,6 +148,38 @@ pub struct Round {
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
+pub enum SearchedBy {
+    Unspecified = 0,
+    Tokens = 1,
+    Encoding = 2,
+    Filter = 3,
+}
+impl SearchedBy {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "SEARCHED_BY_UNSPECIFIED",
+            Self::Tokens => "SEARCHED_BY_TOKENS",
+            Self::Encoding => "SEARCHED_BY_ENCODING",
+            Self::Filter => "SEARCHED_BY_FILTER",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "SEARCHED_BY_UNSPECIFIED" => Some(Self::Unspecified),
+            "SEARCHED_BY_TOKENS" => Some(Self::Tokens),
+            "SEARCHED_BY_ENCODING" => Some(Self::Encoding),
+            "SEARCHED_BY_FILTER" => Some(Self::Filter),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
 pub enum FilterPlan {
     Unspecified = 0,
     Exact = 1,
@@ -140,6 +221,7 @@ pub enum PlanReason {
     All = 3,
     Cost = 4,
     Sparse = 5,
+    Few = 6,
 }
 impl PlanReason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -153,6 +235,7 @@ impl PlanReason {
             Self::All => "PLAN_REASON_ALL",
             Self::Cost => "PLAN_REASON_COST",
             Self::Sparse => "PLAN_REASON_SPARSE",
+            Self::Few => "PLAN_REASON_FEW",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -163,6 +246,7 @@ impl PlanReason {
             "PLAN_REASON_ALL" => Some(Self::All),
             "PLAN_REASON_COST" => Some(Self::Cost),
             "PLAN_REASON_SPARSE" => Some(Self::Sparse),
+            "PLAN_REASON_FEW" => Some(Self::Few),
             _ => None,
         }
     }

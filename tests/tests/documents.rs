@@ -1,4 +1,5 @@
 //! Documents of many vectors: built, searched by their tokens, compared by MaxSim.
+mod explained;
 mod fetched;
 mod filters;
 mod ids;

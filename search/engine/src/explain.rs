@@ -4,7 +4,7 @@ use std::fmt;
 use spandrel_index::Location;
 use spandrel_index::attributes::FilterPart;
 
-use crate::filter_plan::ExplainedFilter;
+use crate::filter_plan::{ExplainedFilter, FilterPlan};
 use crate::params::Rerank;
 
 /// Lists, vectors and rounds of an explanation that are told one by one, at most. Of the rest the number is told.
@@ -30,7 +30,7 @@ pub struct Explanation {
     pub lists: First<ExplainedList>,
     /// Lists that were searched besides, wherever the query is, since small values of the index's partition share them.
     pub shared_lists: u32,
-    /// Why no further list was searched.
+    /// Why no further list was searched; of a query document why no further document was compared.
     pub stop: Stop,
     /// Vectors compared exactly after their codes were scanned, burst by burst. In a burst those that were chosen come
     /// first, the likeliest to be near before others, then those that lie in the same pages. Of lists of exact vectors none, nor
@@ -38,6 +38,9 @@ pub struct Explanation {
     pub compared: First<ExplainedVector>,
     /// Groups of reads that waited for the group before, in order. The last one told holds those that are not.
     pub rounds: Vec<Round>,
+    /// How a query document was answered. `lists`, `shared_lists` and `compared` have nothing then, `lists_planned` is that of each search,
+    /// and `rounds` are of all searches, which go on side by side, and then of the documents.
+    pub documents: Option<Box<ExplainedDocuments>>,
 }
 
 /// The first of a sequence, at most [`EXPLAINED_MAX`], and how many come after them.
@@ -223,6 +226,77 @@ impl ReadPart {
             ReadPart::Vectors => "vectors",
         }
     }
+}
+
+/// What is told of a query document besides.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ExplainedDocuments {
+    /// What searched for documents.
+    pub by: SearchedBy,
+    /// The searches: one for each token, in their order, or the one of the encoding. Together they tell [`EXPLAINED_MAX`] lists at most,
+    /// each the same number of them, and one at least.
+    pub searches: First<ExplainedSearch>,
+    /// Documents that were chosen to be compared, the best by their estimates first.
+    pub compared: First<ExplainedDocument>,
+}
+
+/// What searches for the documents that are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SearchedBy {
+    /// Each token of the query.
+    #[default]
+    Tokens,
+    /// The encoding of the query.
+    Encoding,
+    /// Nothing: all documents that match the filter are compared.
+    Filter,
+}
+
+impl SearchedBy {
+    /// In one word.
+    pub const fn name(self) -> &'static str {
+        match self {
+            SearchedBy::Tokens => "tokens",
+            SearchedBy::Encoding => "encoding",
+            SearchedBy::Filter => "filter",
+        }
+    }
+}
+
+/// A search of lists by a token or by an encoding.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ExplainedSearch {
+    /// How it searched among what matches the filter, where there is one.
+    pub plan: Option<FilterPlan>,
+    /// Lists whose heads were considered, nearest first.
+    pub lists: First<ExplainedList>,
+    /// Why no further list was searched.
+    pub stop: Stop,
+    /// Codes compared.
+    pub scanned: u64,
+    /// Vectors kept by their estimates.
+    pub kept: u32,
+    /// The least of these estimates, which counts for each document that this search has not found; none where nothing was kept.
+    pub floor: Option<f32>,
+    /// Requests to the disk.
+    pub reads: u32,
+    /// Bytes that they asked for.
+    pub read_bytes: u64,
+}
+
+/// A document that was chosen to be compared.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ExplainedDocument {
+    /// Its number in the index.
+    pub document: u32,
+    /// The caller's number for it.
+    pub id: u64,
+    /// Searches that found it.
+    pub found_by: u32,
+    /// The sum of its estimates, with the floor of each search that has not found it; none where no search has.
+    pub estimate: Option<f32>,
+    /// Its MaxSim; none where a page of it is damaged or cannot be read.
+    pub score: Option<f32>,
 }
 
 impl Explanation {

@@ -55,6 +55,8 @@ pub enum PlanReason {
     Exact,
     /// Every vector matches.
     All,
+    /// No more documents match than are compared.
+    Few,
     /// It is expected to cost least, or the matches are few and lie together in lists that small values of a partition share.
     Cost,
     /// The nearest lists hold fewer than half of the matches that they would hold of an independent filter.
@@ -68,6 +70,7 @@ impl PlanReason {
             PlanReason::Asked => "asked",
             PlanReason::Exact => "exact",
             PlanReason::All => "all",
+            PlanReason::Few => "few",
             PlanReason::Cost => "cost",
             PlanReason::Sparse => "sparse",
         }

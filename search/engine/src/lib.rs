@@ -89,7 +89,8 @@ pub use estimate::RecallEstimate;
 pub use exact::{ExactNearest, ExactSearch};
 pub use executor::{EngineConfig, Executor};
 pub use explain::{
-    EXPLAINED_MAX, Exact, ExplainedList, ExplainedVector, Explanation, First, ListFate, ReadPart, Round, Stop,
+    EXPLAINED_MAX, Exact, ExplainedDocument, ExplainedDocuments, ExplainedList, ExplainedSearch,
+    ExplainedVector, Explanation, First, ListFate, ReadPart, Round, SearchedBy, Stop,
 };
 pub use filter_plan::{ExplainedFilter, FilterPlan, Filtered, PlanCosts, PlanReason};
 pub use flow::{side_by_side, with_spare};

@@ -1,7 +1,8 @@
 //! Where the time of a query goes.
 use std::time::Instant;
 
-/// Microseconds by stage. Their sum is the time from the moment a worker took the query to its answer.
+/// Microseconds by stage. Their sum is the time from the moment a worker took the query to its answer; of a query document it adds up
+/// tokens that search side by side.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct StageTimes {
     /// Finding the nearest heads and choosing lists.
@@ -16,6 +17,18 @@ pub struct StageTimes {
     pub verify_us: f32,
     /// Exact distances, and putting the answer together.
     pub rerank_us: f32,
+}
+
+impl StageTimes {
+    /// Adds those of another query.
+    pub(crate) fn add(&mut self, other: &StageTimes) {
+        self.probe_us += other.probe_us;
+        self.scan_us += other.scan_us;
+        self.plan_us += other.plan_us;
+        self.wait_us += other.wait_us;
+        self.verify_us += other.verify_us;
+        self.rerank_us += other.rerank_us;
+    }
 }
 
 /// A clock that tells which stage time is spent in. Switched off it costs a comparison.

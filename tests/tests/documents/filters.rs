@@ -17,7 +17,7 @@ use crate::support::{TIERS, open_engine, open_engine_with, verify_index};
 const COUNT: usize = 400;
 
 /// Documents with ids of their own and an attribute of each type.
-fn base() -> Set {
+pub(super) fn base() -> Set {
     let ids = (0..COUNT as u64).map(|document| document * 7919 % 10_007 + 5).collect();
     Set { ids: Some(ids), attributes: Some(CellRows::random(COUNT, 5)), ..set(DType::I8, COUNT as u64, 3) }
 }
@@ -26,12 +26,17 @@ fn limits(memory_bytes: usize, stop: &AtomicBool) -> CompileLimits<'_> {
     CompileLimits { memory_bytes, deadline: None, stop }
 }
 
-fn compiled(index: &Index, text: &str) -> Arc<Matches> {
+pub(super) fn compiled(index: &Index, text: &str) -> Arc<Matches> {
     let bound = Filter::parse(text).unwrap().bind(index.schema()).unwrap();
     Arc::new(compile(index, &bound, limits(1 << 20, &AtomicBool::new(false))).unwrap())
 }
 
-fn among(engine: &Engine, queries: &Set, params: &DocumentParams, filter: &Arc<Matches>) -> Vec<Answer> {
+pub(super) fn among(
+    engine: &Engine,
+    queries: &Set,
+    params: &DocumentParams,
+    filter: &Arc<Matches>,
+) -> Vec<Answer> {
     let of = QueryDocuments { tokens: queries.rows.bytes(), offsets: &queries.offsets };
     let filter = |_| Ok::<_, SearchError>(Some(Arc::clone(filter)));
     engine.search_documents_among(of, params, filter, &Arc::default()).unwrap()

@@ -15,7 +15,7 @@ S = TypeVar("S")
 # Half of what a server takes and gives in a message, unless it was set.
 _BATCH_BYTES = 8 << 20
 # Of an explanation at most.
-_EXPLANATION_BYTES = 42 << 10
+_EXPLANATION_BYTES = 54 << 10
 # Of a value of an attribute, and of the attributes of a vector where all are asked for; a guess, since only the server knows.
 _VALUE_BYTES = 64
 _ATTRIBUTES_BYTES = 640

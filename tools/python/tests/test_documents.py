@@ -42,9 +42,11 @@ class Documents(Served):
             with self.assertRaises(spandrel.InvalidArgument) as plain:
                 client.search(self.queries[:2], K)
             self.assertEqual(list(plain.exception.fields), ["queries"])
-            with self.assertRaises(spandrel.InvalidArgument) as explained:
-                client.search_documents(queries, K, spandrel.Options(explain=True))
-            self.assertEqual(list(explained.exception.fields), ["options.explain"])
+            explained = client.search_documents(queries, K, spandrel.Options(explain=True))
+            np.testing.assert_array_equal(explained.ids, client.search_documents(queries, K).ids)
+            for told, work in zip(explained.explanations, explained.work):
+                self.assertEqual(sum(search.codes for search in told.documents.searches), work.codes)
+                self.assertEqual(len(told.documents.compared) + told.documents.compared_more, work.documents)
         with self.assertRaises(spandrel.InvalidArgument) as other:
             self.client.search_documents(queries, K)
         self.assertEqual(list(other.exception.fields), ["queries"])

@@ -149,7 +149,6 @@ pub struct BenchArgs {
 pub(super) fn refuse(args: &BenchArgs) -> anyhow::Result<()> {
     args.documents.refuse(&Beside {
         has_filter_plan: args.filter.filter_plan.is_some(),
-        is_explained: args.stages,
         is_estimated: args.places.distances == Distances::Any,
     })?;
     FileNames::default()
@@ -192,7 +191,12 @@ pub(super) fn run(args: &BenchArgs, session: &Session) -> anyhow::Result<()> {
     let filters = filters.map(|asked| Compiler::new(&index, asked, &session.stop));
     if let Some(offsets) = documents {
         let truth = read_truth(truth, args.ids.as_deref())?;
-        let sweep = DocumentSweep { setup: setup(args, &index), k: args.k as usize, params: params_of(args) };
+        let sweep = DocumentSweep {
+            setup: setup(args, &index),
+            k: args.k as usize,
+            params: params_of(args),
+            stages: args.stages,
+        };
         let examples = DocumentExamples {
             tokens: &queries,
             offsets: &offsets,

@@ -52,7 +52,6 @@ pub struct QueryDocumentsArgs {
 /// What does not go with documents so far, each with whether it was given.
 pub(super) struct Beside {
     pub(super) has_filter_plan: bool,
-    pub(super) is_explained: bool,
     pub(super) is_estimated: bool,
 }
 
@@ -67,7 +66,6 @@ impl QueryDocumentsArgs {
         };
         match beside {
             Beside { has_filter_plan: true, .. } => refused("--filter-plan", "leave it out"),
-            Beside { is_explained: true, .. } => refused("--explain or --stages", "leave it out"),
             Beside { is_estimated: true, .. } => refused("--distances any", "leave it out: MaxSim is exact"),
             _ => Ok(()),
         }
@@ -151,7 +149,13 @@ pub(super) fn search(
     let filter = |query| -> anyhow::Result<Option<Arc<Matches>>> {
         Ok(filters.map(|filters| filters.matches(first + query)).transpose()?)
     };
-    engine.search_documents_among(queries, params, filter, &session.stop)
+    let mut answers = engine.search_documents_among(queries, params, filter, &session.stop)?;
+    for (query, answer) in answers.iter_mut().enumerate() {
+        if let (Some(told), Some(filters)) = (&mut answer.explanation, filters) {
+            told.parts = filters.parts(first + query)?;
+        }
+    }
+    Ok(answers)
 }
 
 /// What to measure.
@@ -159,6 +163,8 @@ pub(super) struct DocumentSweep {
     pub(super) setup: Setup,
     pub(super) k: usize,
     pub(super) params: Vec<PointParams>,
+    /// Whether to take the time of queries stage by stage.
+    pub(super) stages: bool,
 }
 
 /// Measures every point.
@@ -182,7 +188,7 @@ pub(super) fn measure(
         columns: truth.k,
     };
     sweep.setup.points(index, &sweep.params, session, |running, point| {
-        let params = params_of(point, k);
+        let params = DocumentParams { times: sweep.stages, ..params_of(point, k) };
         params.check(index)?;
         let run = running.run(&point.to_string(), offsets.documents(), |count| {
             examples.answers(running.engine(), count, &params, session)

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use crate::json::explained;
 use crate::support::{run, spandrel, text};
 
 /// Writes a file of offsets.
@@ -129,6 +130,46 @@ fn an_index_of_documents_answers_with_documents() {
 }
 
 #[test]
+fn an_answer_of_documents_is_explained() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let [base, queries, documents, query_documents, ids, known, filters, index] = write_known(path);
+    let shape = ["--base", &base, "--metric", "ip", "--code", "rabitq:2", "--documents", &documents];
+    run(&[&["build", "--out", &index, "--ids", &ids, "--attributes", &known], &shape[..]].concat());
+    let asked = ["--queries", &queries, "--query-documents", &query_documents];
+    let query = [&["query", "--index", &index, "--k", "3", "--explain"], &asked[..]].concat();
+    let text = run(&[&query[..], &["--rerank", "4"]].concat());
+    assert!(
+        text.contains("# query 0: 2 searches by tokens, at most 1 lists planned for each, at most 4"),
+        "{text}"
+    );
+    assert!(text.contains("# query 1: 1 searches") && text.contains("stopped by count"), "{text}");
+    let lines = |flags: &[&str]| -> Vec<Value> {
+        let lines = run(&[&query[..], flags, &["--format", "json"]].concat());
+        lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    for (line, searches) in lines(&["--rerank", "4"]).iter().zip([2, 1]) {
+        explained("query", line);
+        let (told, documents) = (&line["explanation"], &line["explanation"]["documents"]);
+        assert_eq!((&documents["by"], &told["stop"]), (&"tokens".into(), &"count".into()), "{told}");
+        assert_eq!(documents["searches"].as_array().unwrap().len(), searches);
+        assert_eq!(documents["searches"][0]["codes"], 8, "{told}");
+        assert_eq!(documents["compared"].as_array().unwrap().len(), 4);
+        assert!(told["times_us"]["rerank"].as_f64().unwrap() > 0.0, "{told}");
+    }
+    let few = &lines(&["--filters", &filters])[0]["explanation"];
+    assert_eq!(
+        (&few["documents"]["by"], &few["filter"]["reason"]),
+        (&"filter".into(), &"few".into()),
+        "{few}"
+    );
+    assert_eq!(few["filter"]["parts"][0]["matches"], 2, "{few}");
+    let compared: Vec<&Value> =
+        few["documents"]["compared"].as_array().unwrap().iter().map(|of| &of["id"]).collect();
+    assert_eq!(compared, [30, 90]);
+}
+
+#[test]
 fn documents_are_searched_by_encodings() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
@@ -179,14 +220,12 @@ fn what_does_not_go_with_documents_is_refused_with_advice() {
     let asked = ["--queries", &queries, "--query-documents", &query_documents];
     let query = [&["query", "--index", &index, "--k", "3"], &asked[..]].concat();
     run(&["build", "--base", &base, "--metric", "ip", "--code", "rabitq:2", "--out", &plain]);
-    let explain = [&query[..], &["--explain"]].concat();
     let any = [&query[..], &["--distances", "any"]].concat();
     let filtered = [&query[..], &["--filter", "a = 1"]].concat();
     let planned = [&query[..], &["--filter", "id = 1", "--filter-plan", "exact"]].concat();
     for (args, says) in [
         (&["query", "--index", &index, "--queries", &queries][..], "give --query-documents FILE"),
         (&[&["query", "--index", &plain], &asked[..]].concat(), "leave out --query-documents"),
-        (&explain, "--explain or --stages is not supported so far"),
         (&any, "MaxSim is exact"),
         (&filtered, "build the index with --attributes"),
         (&planned, "--filter-plan is not supported so far"),

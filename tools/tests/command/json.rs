@@ -36,7 +36,7 @@ fn json(args: &[&str]) -> Value {
     value
 }
 
-fn explained(command: &str, value: &Value) {
+pub(crate) fn explained(command: &str, value: &Value) {
     let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/json.md");
     let document = fs::read_to_string(document).unwrap();
     let heading = format!("\n## `spandrel {command}");

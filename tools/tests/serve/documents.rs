@@ -51,6 +51,38 @@ fn compare(server: &Server, index: &str, of_queries: &str) {
     }
 }
 
+/// How they were found is told as in process, but for the time that it took.
+#[test]
+fn a_server_says_how_documents_were_found() {
+    for (name, flags) in
+        [("told-documents", &[][..]), ("told-encoded", &["--document-encoding", "muvera:R=4,k=2,d=8"])]
+    {
+        let (index, of_queries) = build_with(name, flags);
+        let server = Server::of(&format!("index={index}"), &["--queue-delay-ms", "60000"]);
+        let queries = made().text("queries.u8bin");
+        let ask = |flags: &[&str]| -> Vec<serde_json::Value> {
+            let all = ["query", "--quiet", "--queries", &queries, "--query-documents", &of_queries];
+            let more = ["--explain", "--rerank", "20", "--format", "json"];
+            let lines = spandrel(&[&all[..], &more, flags].concat());
+            let line = |line: &str| {
+                let mut line: serde_json::Value = serde_json::from_str(line).unwrap();
+                let times = line["explanation"]["times_us"].take();
+                assert!(
+                    times["scan"].as_f64().unwrap() > 0.0 && times["rerank"].as_f64().unwrap() > 0.0,
+                    "{times}"
+                );
+                line
+            };
+            lines.lines().map(line).collect()
+        };
+        let expected = ask(&["--index", &index]);
+        assert_eq!(expected[0]["explanation"]["documents"]["compared"].as_array().unwrap().len(), 20);
+        for rpc in ["unary", "batch", "stream"] {
+            assert_eq!(ask(&["--server", &server.address, "--rpc", rpc]), expected, "{name} {rpc}");
+        }
+    }
+}
+
 /// The same of a few numbers.
 fn build_floats(name: &str) -> String {
     let documents = write_offsets(&format!("{name}-documents.ibin"), 200, 2);
@@ -205,7 +237,6 @@ fn what_does_not_fit_documents_is_refused() {
             (with(v1::SearchOptions { min_head_score: Some(0.9), ..options() }), "options.min_head_score"),
             (with(v1::SearchOptions { rerank_errors: Some(0.9), ..options() }), "options.rerank_errors"),
             (with(v1::SearchOptions { distances: any, ..options() }), "options.distances"),
-            (with(v1::SearchOptions { explain: true, ..options() }), "options.explain"),
             (
                 with(v1::SearchOptions { filter: Some(v1::Filter::text("price = 3")), ..options() }),
                 "options.filter.text",

@@ -7,6 +7,7 @@
 //!
 //! In an index of encodings a query document is one query, that of its own encoding, and the best documents are those whose encodings have
 //! the largest products with it (MUVERA).
+mod explained;
 mod params;
 mod ranking;
 mod request;

@@ -7,7 +7,7 @@ use spandrel_index::{Index, Matches, StoredVectors, Tier};
 
 use crate::accept::Accepted;
 use crate::costs::{ListSearch, lists_are_masked};
-use crate::filter_plan::{FilterPlan, PlanCosts, PlanReason};
+use crate::filter_plan::{ExplainedFilter, FilterPlan, PlanCosts, PlanReason};
 use crate::filtered::FilteredPlan;
 use crate::pace::Course;
 use crate::params::ParamsError;
@@ -34,7 +34,7 @@ pub fn vector_queries(index: &Index, documents: usize, tokens: usize) -> usize {
 }
 
 /// Whether encodings of documents are searched in place of their tokens.
-fn has_encodings(index: &Index) -> bool {
+pub(super) fn has_encodings(index: &Index) -> bool {
     index.documents().is_some_and(|documents| documents.encoder().is_some())
 }
 
@@ -74,12 +74,24 @@ pub struct DocumentParams {
     /// Bytes asked of the disk at most, counted before requests are merged. The tokens' lists on SSD share half of it, documents take the
     /// rest. The nearest list of each token and the best document are read in any case. 1 or more; no limit if not given.
     pub max_bytes: Option<u64>,
+    /// Whether answers say where their time went. Tokens search side by side, so that the sum may be more than the time to the answer.
+    pub times: bool,
+    /// Whether answers say how they were found, with times by stage.
+    pub explain: bool,
 }
 
 impl DocumentParams {
     /// The `k` best documents, all else left to the engine.
     pub const fn new(k: usize) -> DocumentParams {
-        DocumentParams { k, max_lists: None, tokens: None, rerank: None, max_bytes: None }
+        DocumentParams {
+            k,
+            max_lists: None,
+            tokens: None,
+            rerank: None,
+            max_bytes: None,
+            times: false,
+            explain: false,
+        }
     }
 
     /// Documents that are compared exactly in an index.
@@ -172,8 +184,20 @@ impl DocumentParams {
             verify: None,
             promise: None,
             misses: 1.0,
-            times: false,
-            explain: false,
+            times: self.times || self.explain,
+            explain: self.explain,
+        }
+    }
+
+    /// How the plan for a filter that some tokens match was chosen.
+    pub(super) fn explained(&self, index: &Index, filter: &Matches, among: &Matches) -> ExplainedFilter {
+        let told = self.filtered_plan(index, among).explained();
+        if self.compares_all(index, filter) {
+            ExplainedFilter { plan: FilterPlan::Exact, reason: PlanReason::Few, ..told }
+        } else if among.count() == index.vectors() {
+            ExplainedFilter { plan: FilterPlan::Post, reason: PlanReason::All, ..told }
+        } else {
+            told
         }
     }
 

@@ -12,7 +12,7 @@ use crate::answer::Answer;
 use crate::documents::{DocumentParams, DocumentTask};
 use crate::engine::Engine;
 use crate::error::SearchError;
-use crate::filter_plan::{FilterPlan, Filtered};
+use crate::filter_plan::{ExplainedFilter, FilterPlan, Filtered};
 use crate::job::{Job, Queries, Waiting};
 use crate::pace::Course;
 use crate::params::ParamsError;
@@ -56,6 +56,7 @@ struct Next {
     params: DocumentParams,
     filter: Option<Arc<Matches>>,
     filtered: Option<Filtered>,
+    explained: Option<ExplainedFilter>,
     terms: Terms,
 }
 
@@ -113,6 +114,10 @@ impl Engine {
             None => (tokens.clone(), check_queries(index, &tokens)?),
         };
         let among = filter.as_ref().map(|filter| tokens_among(index, filter)).transpose()?;
+        let explained = match (&filter, among) {
+            (Some(filter), Some(among)) if params.explain => Some(params.explained(index, filter, among)),
+            _ => None,
+        };
         let is_few = filter.as_ref().is_some_and(|matches| params.compares_all(index, matches));
         // A filter that all match is searched as none.
         let plan = params.vector_plan(index, count, among.filter(|of| of.count() < index.vectors()));
@@ -121,8 +126,8 @@ impl Engine {
                 if is_few { FilterPlan::Exact } else { plan.filter_plan().unwrap_or(FilterPlan::Post) };
             Filtered { matches: matches.count(), plan, widened: false }
         });
-        let next =
-            Next { searched, queue, tokens: tokens.clone(), params, filter, filtered, terms: terms.clone() };
+        let (tokens, next_terms) = (tokens.clone(), terms.clone());
+        let next = Next { searched, queue, tokens, params, filter, filtered, explained, terms: next_terms };
         if is_few {
             return next.hand_in(Vec::new(), limited, reply);
         }
@@ -221,11 +226,11 @@ impl Next {
         limited: bool,
         reply: impl FnOnce(Result<Answer, SearchError>) + Send + 'static,
     ) -> Result<(), SearchError> {
-        let Next { searched, queue, tokens, params, filter, filtered, terms } = self;
+        let Next { searched, queue, tokens, params, filter, filtered, explained, terms } = self;
         let read: u64 = found.iter().map(|answer| answer.work.read_bytes).sum();
         let taken = found.iter().filter_map(|answer| answer.taken).min();
         let bytes_left = params.max_bytes.map_or(u64::MAX, |bytes| bytes.saturating_sub(read));
-        let task = DocumentTask { tokens, params, filter, filtered, found, bytes_left, taken };
+        let task = DocumentTask { tokens, params, filter, filtered, explained, found, bytes_left, taken };
         let reply = move |result: Result<Vec<Answer>, SearchError>| {
             reply(result.map(|answers| answers.into_iter().next().unwrap_or_default()).map_err(of_one));
         };

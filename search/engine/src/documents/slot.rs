@@ -5,11 +5,13 @@ use std::sync::Arc;
 use spandrel_index::documents::{DocumentTokens, MaxSim, QueryTokens};
 use spandrel_io::{Read, ReadBuf, ReadError};
 
+use super::explained;
 use super::params::{SEGMENT, TOKENS, page_bytes_of, tokens_of};
 use crate::answer::{Answer, Limit, Neighbour};
 use crate::damage::{DamageReason, DamagedPart};
 use crate::documents::{DOCUMENTS_COMPARED, DocumentTask};
 use crate::error::with_cause;
+use crate::explain::Stop;
 use crate::job::{Running, Waiting as _};
 use crate::pace::Course;
 use crate::pages::{PageKey, PageRead, merge_pages};
@@ -68,10 +70,13 @@ impl DocumentSlot {
         reads: &mut Vec<Read>,
     ) {
         self.progress = Progress { bytes_left: running.job.bytes_left, ..Progress::default() };
+        let params = &running.job.params;
+        self.progress.clock.begin((params.times || params.explain).then_some(running.started));
         self.choose(&running.job, tools);
         (self.query, self.piece) = (tools.max_sim.map(|max_sim| max_sim.query(&running.job.tokens)), 0..0);
         self.scores.clear();
         self.running = Some(running);
+        self.progress.clock.lap(|times| &mut times.plan_us);
         self.advance(tools, slot, reads);
     }
 
@@ -79,10 +84,12 @@ impl DocumentSlot {
     fn advance(&mut self, tools: &Tools, slot: u32, reads: &mut Vec<Read>) {
         while self.progress.reads_left == 0 && self.progress.end.is_none() {
             self.progress.end = self.compare(tools).err();
+            self.progress.clock.lap(|times| &mut times.rerank_us);
             if self.progress.end.is_some() || self.piece.end == self.chosen.len() {
                 return;
             }
             self.load(tools, slot, reads);
+            self.progress.clock.lap(|times| &mut times.plan_us);
         }
     }
 
@@ -161,6 +168,14 @@ impl DocumentSlot {
                 best.truncate(kept);
             }
         }
+        if task.params.explain {
+            let stop = match self.progress.limited_by {
+                Some(_) => Stop::MaxBytes,
+                None if best.len() == matching.min(offsets.documents()) => Stop::All,
+                None => Stop::Count,
+            };
+            self.progress.explanation = Some(explained::begun(task, &tools.index, &best, stop));
+        }
         best.sort_unstable();
         self.chosen = best;
         self.progress.work.candidates = candidates as u32; // CAST: fewer than the documents
@@ -184,6 +199,7 @@ impl DocumentSlot {
     ) -> bool {
         self.progress.reads_left -= 1;
         let was_over = self.progress.end.is_some();
+        self.progress.clock.lap(|times| &mut times.wait_us);
         let Some(running) = &self.running else { unreachable!("a query waits for all of its reads") };
         self.progress.end = self.progress.end.or_else(|| running.job.end());
         if self.progress.end.is_some() {
@@ -233,6 +249,7 @@ impl DocumentSlot {
                 cache.insert(key.bits(), page);
             }
         }
+        self.progress.clock.lap(|times| &mut times.verify_us);
     }
 
     /// Goes on without a page that cannot be read or is damaged.
@@ -341,7 +358,13 @@ impl DocumentSlot {
         };
         let neighbours = self.scores.iter().take(task.params.k).map(neighbour).collect();
         let mut filtered = task.filtered;
-        let Progress { mut work, mut missing, mut limited_by, .. } = std::mem::take(&mut self.progress);
+        let Progress { mut work, mut missing, mut limited_by, mut explanation, mut clock, .. } =
+            std::mem::take(&mut self.progress);
+        if let Some(told) = &mut explanation {
+            explained::scored(told, &self.scores);
+        }
+        clock.lap(|times| &mut times.rerank_us);
+        let mut stages = clock.times();
         let candidates = work.candidates;
         let rounds = task.found.iter().map(|token| token.work.rounds).max().unwrap_or_default() + work.rounds;
         for token in &task.found {
@@ -349,6 +372,9 @@ impl DocumentSlot {
             missing.lists += token.missing.lists;
             missing.pages += token.missing.pages;
             limited_by = limited_by.or(token.limited_by);
+            if let (Some(of_all), Some(of_token)) = (&mut stages, &token.stages) {
+                of_all.add(of_token);
+            }
             if let (Some(of_all), Some(of_token)) = (&mut filtered, token.filtered) {
                 of_all.widened |= of_token.widened;
             }
@@ -361,6 +387,8 @@ impl DocumentSlot {
             work,
             taken: Some(taken),
             latency_us: taken.elapsed().as_nanos() as f32 / 1000.0, // CAST: rounds
+            stages,
+            explanation,
             filtered,
             missing,
             limited_by,

@@ -7,7 +7,7 @@ use spandrel_index::Matches;
 
 use crate::answer::Answer;
 use crate::documents::DocumentParams;
-use crate::filter_plan::Filtered;
+use crate::filter_plan::{ExplainedFilter, Filtered};
 
 /// A query document whose tokens have found theirs.
 pub(crate) struct DocumentTask {
@@ -18,6 +18,8 @@ pub(crate) struct DocumentTask {
     pub(crate) filter: Option<Arc<Matches>>,
     /// How those that match a filter are searched.
     pub(crate) filtered: Option<Filtered>,
+    /// How that was chosen, where the query is to be explained.
+    pub(crate) explained: Option<ExplainedFilter>,
     /// What each token has found; nothing where all documents that may be answers are compared.
     pub(crate) found: Vec<Answer>,
     /// What may still be asked of the disk.

@@ -23,7 +23,6 @@ impl Ask {
             ("options.min_head_score", params.min_head_score.is_some()),
             ("options.rerank_errors", matches!(params.rerank, Some(Rerank::Errors(_)))),
             ("options.distances", params.distances == Distances::Any),
-            ("options.explain", params.explain),
         ];
         if let Some((field, _)) = others.into_iter().find(|&(_, is_set)| is_set) {
             return Err(Refusal::field(field, "not taken with documents; leave it out"));
@@ -38,6 +37,8 @@ impl Ask {
             tokens: None,
             rerank,
             max_bytes: params.max_bytes,
+            times: false,
+            explain: params.explain,
         };
         let asked = within(asked, index, limits);
         let compared = asked.compared(index);

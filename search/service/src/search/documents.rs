@@ -3,7 +3,10 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use spandrel_engine::{Answer, Course, DocumentParams, Neighbour, QueryError, TOKENS_KEPT, vector_queries};
+use spandrel_engine::{
+    Answer, Course, DocumentParams, EXPLAINED_MAX, ExplainedList, Explanation, Neighbour, QueryError,
+    TOKENS_KEPT, vector_queries,
+};
 use spandrel_index::documents::{DocumentEncoder, DocumentOffsets};
 use spandrel_index::format::VectorsOf;
 use spandrel_index::{Documents, Index};
@@ -24,6 +27,8 @@ use crate::turns::Turns;
 const DOCUMENTS_AT_ONCE: usize = 32;
 /// What a token keeps for its document until these are compared.
 const TOKEN_BYTES: usize = TOKENS_KEPT as usize * size_of::<Neighbour>();
+/// What it keeps besides where it is explained.
+const TOLD_BYTES: usize = size_of::<Explanation>() + EXPLAINED_MAX * size_of::<ExplainedList>();
 
 impl Local {
     /// Answers query documents.
@@ -45,7 +50,8 @@ impl Local {
             names: attributes.as_deref(),
         };
         let contents = Contents::of(served, wanted, self.limits.message_bytes)?;
-        let asked = filter.map(|filter| served.filters.ask(filter, served.index(), false)).transpose()?;
+        let asked =
+            filter.map(|filter| served.filters.ask(filter, served.index(), params.explain)).transpose()?;
         let to = served.index().query_shape();
         let fit = Fit { form: form.of_tokens(), to, limits: &self.limits };
         let tokens = numbers.count(dim, fit)?;
@@ -68,7 +74,8 @@ impl Local {
         };
         let load = Load::of_documents(served.engine(), all);
         let let_in = asked.map(|asked| let_in_as(served, asked, load, call)).transpose()?;
-        let filter = filtered(served, let_in, false, call).await?.map(|found| found.compiled);
+        let filter = filtered(served, let_in, params.explain, call).await?;
+        let (filter, told) = filter.map_or((None, None), |found| (Some(found.compiled), found.told));
         let load = match &filter {
             None => load,
             Some(filter) => {
@@ -86,7 +93,7 @@ impl Local {
         served.admit(load, call.deadline)?;
         let asked = Tokens { rows, offsets, form };
         let answers = self.compared(served, &asked, params, filter, call).await?;
-        self.found(served, answers, contents, room, call).await
+        Ok(Found { filter: told, ..self.found(served, answers, contents, room, call).await? })
     }
 
     /// Has query documents answered: some at a time, within what their tokens may keep.
@@ -105,7 +112,8 @@ impl Local {
             let documents = at_once(offsets, answers.len(), tokens_max);
             // CAST: widening, here and below
             let tokens: usize = documents.clone().map(|document| offsets.rows_of(document).len()).sum();
-            let kept = tokens.saturating_mul(TOKEN_BYTES).saturating_add(encoding_bytes(served.index()));
+            let of_token = TOKEN_BYTES + if params.explain { TOLD_BYTES } else { 0 };
+            let kept = tokens.saturating_mul(of_token).saturating_add(encoding_bytes(served.index()));
             let _kept = call.entry.room(kept, form.of_tokens().field())?;
             let rows_of = |document| {
                 let Range { start, end } = offsets.rows_of(document);

@@ -31,8 +31,8 @@ pub(crate) struct Local {
 const ANSWER_REST: usize = 192;
 const WORK_BYTES: usize = 256;
 /// Bytes of an explanation at most: 256 lists, vectors and rounds of 24, 48 and 20 bytes, the filter's text of 4 096, its 100 parts of
-/// 128, and what is told once.
-const EXPLANATION_BYTES: usize = 42 << 10;
+/// 128, and what is told once. Of a query document 256 searches and documents of 56 and 36 bytes in place of the vectors.
+const EXPLANATION_BYTES: usize = 54 << 10;
 /// Bytes of a neighbour: an id, a distance, whether that is an estimate.
 const NEIGHBOUR_BYTES: usize = 10 + 4 + 1;
 

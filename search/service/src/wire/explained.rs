@@ -1,7 +1,7 @@
 //! How a query was answered, as a message.
 use spandrel_engine::{
-    Answer, ExplainedFilter, ExplainedList, ExplainedVector, FilterPlan, ListFate, PlanCosts, PlanReason,
-    ReadPart, Rerank, Round, Stop,
+    Answer, ExplainedDocument, ExplainedDocuments, ExplainedFilter, ExplainedList, ExplainedSearch,
+    ExplainedVector, FilterPlan, ListFate, PlanCosts, PlanReason, ReadPart, Rerank, Round, SearchedBy, Stop,
 };
 use spandrel_index::attributes::FilterPart;
 use spandrel_proto::v1;
@@ -31,6 +31,7 @@ pub(super) fn explanation(answer: &Answer, told: Option<&FilterTold>) -> Option<
             parts: told.iter().flat_map(|told| &told.parts).map(part).collect(),
             ..filter(of)
         }),
+        documents: of.documents.as_deref().map(documents),
     })
 }
 
@@ -46,6 +47,7 @@ fn filter(of: &ExplainedFilter) -> v1::ExplainedFilter {
         PlanReason::Asked => v1::PlanReason::Unspecified,
         PlanReason::Exact => v1::PlanReason::Exact,
         PlanReason::All => v1::PlanReason::All,
+        PlanReason::Few => v1::PlanReason::Few,
         PlanReason::Cost => v1::PlanReason::Cost,
         PlanReason::Sparse => v1::PlanReason::Sparse,
     };
@@ -108,6 +110,43 @@ fn vector(of: &ExplainedVector) -> v1::ExplainedVector {
         error,
         distance: exact.map(|exact| exact.distance),
     }
+}
+
+/// How documents were found.
+fn documents(of: &ExplainedDocuments) -> v1::ExplainedDocuments {
+    let ExplainedDocuments { by, searches, compared } = of;
+    let by = match by {
+        SearchedBy::Tokens => v1::SearchedBy::Tokens,
+        SearchedBy::Encoding => v1::SearchedBy::Encoding,
+        SearchedBy::Filter => v1::SearchedBy::Filter,
+    };
+    v1::ExplainedDocuments {
+        by: by as i32, // CAST: the enum's code
+        searches: searches.items.iter().map(search).collect(),
+        searches_more: searches.more,
+        compared: compared.items.iter().map(document).collect(),
+        compared_more: compared.more,
+    }
+}
+
+fn search(of: &ExplainedSearch) -> v1::ExplainedSearch {
+    let ExplainedSearch { plan, lists, stop, scanned, kept, floor, reads, read_bytes } = of;
+    v1::ExplainedSearch {
+        lists: lists.items.iter().map(list).collect(),
+        lists_more: lists.more,
+        stop: wire_stop(*stop) as i32, // CAST: the enum's code, as below
+        plan: plan.map_or(v1::FilterPlan::Unspecified, wire_plan) as i32,
+        codes: *scanned,
+        kept: *kept,
+        floor: *floor,
+        reads: *reads,
+        read_bytes: *read_bytes,
+    }
+}
+
+fn document(of: &ExplainedDocument) -> v1::ExplainedDocument {
+    let &ExplainedDocument { document, id, found_by, estimate, score } = of;
+    v1::ExplainedDocument { id, document, found_by, estimate, score }
 }
 
 fn round(of: &Round) -> v1::Round {

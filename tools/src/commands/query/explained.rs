@@ -8,20 +8,13 @@ use spandrel_engine::{
 };
 use spandrel_index::attributes::FilterPart;
 
+use super::explained_documents;
+use super::explained_parts::{json_list, more};
 use crate::figures::{Align, STAGES, TextTable, short, units};
 
 /// The explanation of an answer as JSON; none where it has none.
 pub(super) fn json(answer: &Answer) -> Option<Value> {
     let told = answer.explanation.as_deref()?;
-    let list = |of: &ExplainedList| {
-        json!({
-            "segment": of.segment,
-            "list": of.list,
-            "head_distance": short(of.head_distance),
-            "fate": of.fate.name(),
-            "scanned": of.scanned,
-        })
-    };
     // Without id and distance where its page is damaged.
     let vector = |of: &ExplainedVector| {
         json!({
@@ -58,7 +51,7 @@ pub(super) fn json(answer: &Answer) -> Option<Value> {
         "rerank_errors": if let Some(Rerank::Errors(errors)) = told.rerank { Some(short(errors)) } else { None },
         "shared_lists": told.shared_lists,
         "stop": told.stop.name(),
-        "lists": told.lists.items.iter().map(list).collect::<Vec<_>>(),
+        "lists": told.lists.items.iter().map(json_list).collect::<Vec<_>>(),
         "lists_more": told.lists.more,
         "codes": answer.work.vectors_scanned,
         "candidates": answer.work.candidates,
@@ -67,41 +60,18 @@ pub(super) fn json(answer: &Answer) -> Option<Value> {
         "cache_hits": answer.work.cache_hits,
         "rounds": told.rounds.iter().map(round).collect::<Vec<_>>(),
         "times_us": times_us,
+        "documents": told.documents.as_deref().map(explained_documents::json),
     }))
 }
 
 /// The same in lines that begin with `#`.
 pub(super) fn text(query: u64, answer: &Answer) -> Option<String> {
-    let Explanation {
-        filter,
-        parts,
-        epsilon,
-        lists_planned,
-        min_head_score,
-        rerank,
-        lists,
-        shared_lists,
-        stop,
-        compared,
-        rounds,
-    } = answer.explanation.as_deref()?;
-    let searched = lists.items.iter().filter(|list| list.scanned > 0).count();
-    let first = if lists.more > 0 { "the first " } else { "" };
-    let epsilon = epsilon.map(|epsilon| format!(", epsilon {epsilon}")).unwrap_or_default();
-    let score = min_head_score.map(|least| format!(", heads of at least {least}")).unwrap_or_default();
-    let rerank = match rerank {
-        Some(Rerank::Count(count)) => format!(", the {count} likeliest compared"),
-        Some(Rerank::Errors(errors)) => format!(", compared within {errors} errors"),
-        None => String::new(),
+    let told = answer.explanation.as_deref()?;
+    let Explanation { filter, parts, lists, shared_lists, compared, rounds, documents, .. } = told;
+    let mut text = match documents {
+        Some(documents) => explained_documents::head(query, documents, told, answer),
+        None => head(query, told, answer),
     };
-    let mut text = format!(
-        "query {query}: at most {lists_planned} lists planned{epsilon}{score}{rerank}\n\
-         {searched} of {first}{} lists searched, stopped by {stop}; {} codes, {} candidates, {} compared\n",
-        lists.items.len(),
-        units::count(answer.work.vectors_scanned),
-        answer.work.candidates,
-        compared.items.len() + compared.more as usize, // CAST: widening
-    );
     if *shared_lists > 0 {
         let lists = units::count((*shared_lists).into());
         text += &format!("{lists} lists scanned besides, which small values of the partition share\n");
@@ -117,11 +87,37 @@ pub(super) fn text(query: u64, answer: &Answer) -> Option<String> {
     let times = answer.stages.unwrap_or_default();
     let stages = STAGES.map(|(name, of)| format!("{name} {:.0}", of(&times)));
     let _ = writeln!(text, "us: {}", stages.join(", "));
-    text += &lists_table(lists);
+    if let Some(documents) = documents {
+        text += &explained_documents::tables(documents);
+    } else {
+        text += &lists_table(lists);
+    }
     if !compared.items.is_empty() {
         text += &compared_table(compared);
     }
     Some(text.lines().map(|line| format!("# {line}").trim_end().to_owned() + "\n").collect())
+}
+
+/// What was planned, and where the search stopped, in two lines.
+fn head(query: u64, told: &Explanation, answer: &Answer) -> String {
+    let Explanation { epsilon, lists_planned, min_head_score, rerank, lists, stop, compared, .. } = told;
+    let searched = lists.items.iter().filter(|list| list.scanned > 0).count();
+    let first = if lists.more > 0 { "the first " } else { "" };
+    let epsilon = epsilon.map(|epsilon| format!(", epsilon {epsilon}")).unwrap_or_default();
+    let score = min_head_score.map(|least| format!(", heads of at least {least}")).unwrap_or_default();
+    let rerank = match rerank {
+        Some(Rerank::Count(count)) => format!(", the {count} likeliest compared"),
+        Some(Rerank::Errors(errors)) => format!(", compared within {errors} errors"),
+        None => String::new(),
+    };
+    format!(
+        "query {query}: at most {lists_planned} lists planned{epsilon}{score}{rerank}\n\
+         {searched} of {first}{} lists searched, stopped by {stop}; {} codes, {} candidates, {} compared\n",
+        lists.items.len(),
+        units::count(answer.work.vectors_scanned),
+        answer.work.candidates,
+        compared.items.len() + compared.more as usize, // CAST: widening
+    )
 }
 
 /// The parts of a filter with their matches, and why its plan was chosen.
@@ -182,10 +178,6 @@ fn compared_table(compared: &First<ExplainedVector>) -> String {
         table.row(cells.map(Some).to_vec());
     }
     format!("{table}{}", more(compared.more))
-}
-
-fn more(more: u32) -> String {
-    if more > 0 { format!("and {more} more\n") } else { String::new() }
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! `spandrel query`: the nearest vectors of some queries.
 mod explained;
+mod explained_documents;
+mod explained_parts;
 mod output;
 mod promised;
 mod table;
@@ -9,7 +11,8 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use spandrel_datasets::{Converted, Format, VectorFile};
 use spandrel_engine::{
-    Distances, EngineConfig, QueryDocuments, QueryPlan, QueryRows, RangeParams, SearchError, SearchParams,
+    Distances, DocumentParams, EngineConfig, QueryDocuments, QueryPlan, QueryRows, RangeParams, SearchError,
+    SearchParams,
 };
 use spandrel_index::VectorSource as _;
 use spandrel_index::attributes::CompileError;
@@ -131,7 +134,6 @@ const DOCUMENT_BATCH: usize = 500;
 pub(super) fn output<'a>(args: &QueryArgs, session: &'a Session) -> anyhow::Result<Output<'a>> {
     args.documents.refuse(&Beside {
         has_filter_plan: args.filter.filter_plan.is_some(),
-        is_explained: args.explain,
         is_estimated: args.places.distances == Distances::Any,
     })?;
     FileNames::default()
@@ -241,7 +243,8 @@ fn run_documents(
     mut output: Output<'_>,
 ) -> anyhow::Result<()> {
     let Searching { engine, filters, session, .. } = searching;
-    let params = params_of(&args.knobs.point(None), args.k as usize); // CAST: widening
+    let params =
+        DocumentParams { explain: args.explain, ..params_of(&args.knobs.point(None), args.k as usize) }; // CAST: widening
     let meter = session.meter();
     meter.phase("searching", "query documents");
     let (count, mut first) = (offsets.documents(), 0);

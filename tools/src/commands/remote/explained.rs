@@ -1,7 +1,8 @@
 //! How a server says that it answered a query.
 use spandrel_engine::{
-    Exact, ExplainedFilter, ExplainedList, ExplainedVector, Explanation, FilterPlan, First, ListFate,
-    PlanCosts, PlanReason, ReadPart, Rerank, Round, StageTimes, Stop,
+    Exact, ExplainedDocument, ExplainedDocuments, ExplainedFilter, ExplainedList, ExplainedSearch,
+    ExplainedVector, Explanation, FilterPlan, First, ListFate, PlanCosts, PlanReason, ReadPart, Rerank,
+    Round, SearchedBy, StageTimes, Stop,
 };
 use spandrel_index::Location;
 use spandrel_index::attributes::FilterPart;
@@ -23,6 +24,7 @@ pub(super) fn explanation(message: &v1::Explanation) -> Explanation {
         rounds: rounds.collect(),
         filter: message.filter.as_ref().and_then(filter),
         parts: message.filter.iter().flat_map(|filter| &filter.parts).map(part).collect(),
+        documents: message.documents.as_ref().and_then(documents).map(Box::new),
     }
 }
 
@@ -47,6 +49,7 @@ fn filter(message: &v1::ExplainedFilter) -> Option<ExplainedFilter> {
         v1::PlanReason::Unspecified => return None,
         v1::PlanReason::Exact => PlanReason::Exact,
         v1::PlanReason::All => PlanReason::All,
+        v1::PlanReason::Few => PlanReason::Few,
         v1::PlanReason::Cost => PlanReason::Cost,
         v1::PlanReason::Sparse => PlanReason::Sparse,
     };
@@ -98,6 +101,41 @@ fn vector(message: &v1::ExplainedVector) -> ExplainedVector {
         error,
         exact: id.zip(distance).map(|(id, distance)| Exact { id, distance }),
     }
+}
+
+/// How documents were found; none where only a newer server knows.
+fn documents(message: &v1::ExplainedDocuments) -> Option<ExplainedDocuments> {
+    let by = match message.by() {
+        v1::SearchedBy::Unspecified => return None,
+        v1::SearchedBy::Tokens => SearchedBy::Tokens,
+        v1::SearchedBy::Encoding => SearchedBy::Encoding,
+        v1::SearchedBy::Filter => SearchedBy::Filter,
+    };
+    let (searches, compared) = (message.searches.iter().map(search), message.compared.iter().map(document));
+    Some(ExplainedDocuments {
+        by,
+        searches: First { items: searches.collect(), more: message.searches_more },
+        compared: First { items: compared.collect(), more: message.compared_more },
+    })
+}
+
+fn search(message: &v1::ExplainedSearch) -> ExplainedSearch {
+    let lists = message.lists.iter().filter_map(list);
+    ExplainedSearch {
+        plan: plan(message.plan()),
+        lists: First { items: lists.collect(), more: message.lists_more },
+        stop: stop(message.stop()),
+        scanned: message.codes,
+        kept: message.kept,
+        floor: message.floor,
+        reads: message.reads,
+        read_bytes: message.read_bytes,
+    }
+}
+
+fn document(message: &v1::ExplainedDocument) -> ExplainedDocument {
+    let &v1::ExplainedDocument { id, document, found_by, estimate, score } = message;
+    ExplainedDocument { document, id, found_by, estimate, score }
 }
 
 fn round(message: &v1::Round) -> Option<Round> {
