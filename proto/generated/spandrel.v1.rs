@@ -456,6 +456,8 @@ pub struct SearchOptions {
     pub min_head_score: ::core::option::Option<f32>,
     #[prost(string, optional, tag = "14")]
     pub embedding_version: ::core::option::Option<::prost::alloc::string::String>,
+    #[prost(double, optional, tag = "15")]
+    pub attention_scale: ::core::option::Option<f64>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AttributeSelection {
@@ -665,6 +667,17 @@ pub struct SearchResponse {
     pub versions: ::prost::alloc::vec::Vec<IndexVersion>,
     #[prost(uint32, tag = "17")]
     pub unlike: u32,
+    #[prost(message, repeated, tag = "18")]
+    pub explained: ::prost::alloc::vec::Vec<ExplainedIndex>,
+    #[prost(double, optional, tag = "19")]
+    pub attention_mass: ::core::option::Option<f64>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ExplainedIndex {
+    #[prost(message, optional, tag = "1")]
+    pub explanation: ::core::option::Option<Explanation>,
+    #[prost(message, optional, tag = "2")]
+    pub work: ::core::option::Option<Work>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct IndexVersion {
@@ -762,6 +775,10 @@ pub struct SearchBatchResponse {
     pub versions: ::prost::alloc::vec::Vec<IndexVersion>,
     #[prost(uint32, repeated, tag = "18")]
     pub unlike: ::prost::alloc::vec::Vec<u32>,
+    #[prost(message, repeated, tag = "19")]
+    pub explained: ::prost::alloc::vec::Vec<ExplainedIndex>,
+    #[prost(double, repeated, tag = "20")]
+    pub attention_masses: ::prost::alloc::vec::Vec<f64>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SearchStreamRequest {

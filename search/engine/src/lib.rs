@@ -109,7 +109,7 @@ pub use sample::Sample;
 pub use scored::{ScoreError, ScoreFailure, ScoredAnswer, ScoredItem, ScoredParams, Scorer, score_answer};
 pub use stages::StageTimes;
 pub use threads::ThreadReport;
-pub use union::{Duplicates, UnionAnswer, UnionError, check_union, union};
+pub use union::{Duplicates, UnionAnswer, UnionError, check_union, union, union_within};
 pub use validate::QueryError;
 pub use verify_plan::{KEPT_MORE, SECOND_LESS, compared_most};
 

@@ -144,6 +144,10 @@ pub struct UnionAnswer {
     pub answer: Answer,
     /// For each of its neighbours the number of the index that it is of, from 0.
     pub indexes: Vec<u32>,
+    /// For each of its neighbours its place in the answer of that index.
+    pub places: Vec<u32>,
+    /// Where the query is explained, the answer of each index without its neighbours: its explanation, what it took, and its times by stage.
+    pub explained: Vec<Answer>,
     /// Neighbours left out since another index has the same id at another distance, where neither is an estimate: ids that mean other things in each index, as row
     /// numbers do, are taken for duplicates.
     pub unlike: u32,
@@ -155,6 +159,24 @@ pub struct UnionAnswer {
 /// least is left to expect, and nothing where one index promises nothing. A limit on bytes that cut one short cuts the union short, and a limit
 /// on lists where fewer than `k` were found. Of filters the matches are added up; the plan is that of the index with the most of them.
 pub fn union(parts: Vec<Answer>, metric: Metric, k: usize, duplicates: Duplicates) -> UnionAnswer {
+    merged(parts, metric, k, duplicates).0
+}
+
+/// The same of all vectors within a radius, or of the best of them: [`Limit::MaxResults`] where there are more.
+pub fn union_within(
+    parts: Vec<Answer>,
+    metric: Metric,
+    max_results: Option<usize>,
+    duplicates: Duplicates,
+) -> UnionAnswer {
+    let (mut united, found) = merged(parts, metric, max_results.unwrap_or(usize::MAX), duplicates);
+    let is_cut = max_results.is_some_and(|max| found > max);
+    united.answer.limited_by = united.answer.limited_by.or(is_cut.then_some(Limit::MaxResults));
+    united
+}
+
+/// The `k` best, and how many there are.
+fn merged(mut parts: Vec<Answer>, metric: Metric, k: usize, duplicates: Duplicates) -> (UnionAnswer, usize) {
     let score = |neighbour: &Neighbour| metric.score_of_distance(neighbour.distance);
     let mut found: Vec<(Key, u32, usize)> = Vec::new();
     for (index, part) in (0..).zip(&parts) {
@@ -178,6 +200,7 @@ pub fn union(parts: Vec<Answer>, metric: Metric, k: usize, duplicates: Duplicate
             is_best
         });
     }
+    let all = found.len();
     found.truncate(k);
     let neighbours: Vec<Neighbour> =
         found.iter().map(|&(_, index, at)| parts[index as usize].neighbours[at]).collect();
@@ -196,7 +219,22 @@ pub fn union(parts: Vec<Answer>, metric: Metric, k: usize, duplicates: Duplicate
         () => None,
     };
     answer.neighbours = neighbours;
-    UnionAnswer { answer, indexes: found.iter().map(|&(_, index, _)| index).collect(), unlike }
+    let explained = match parts.iter().all(|part| part.explanation.is_some()) {
+        true => parts.iter_mut().map(without_neighbours).collect(),
+        false => Vec::new(),
+    };
+    let united = UnionAnswer {
+        answer,
+        indexes: found.iter().map(|&(_, index, _)| index).collect(),
+        places: found.iter().map(|&(_, _, at)| at as u32).collect(), // CAST: an answer has fewer than 2^32 neighbours
+        explained,
+        unlike,
+    };
+    (united, all)
+}
+
+fn without_neighbours(part: &mut Answer) -> Answer {
+    Answer { neighbours: Vec::new(), cells: Vec::new(), ..std::mem::take(part) }
 }
 
 /// What does not depend on which neighbours are kept.
@@ -233,14 +271,9 @@ fn latency_us(parts: &[Answer], first: Option<Instant>) -> f32 {
 fn stages(parts: &[Answer]) -> Option<StageTimes> {
     let all: Option<Vec<StageTimes>> = parts.iter().map(|part| part.stages).collect();
     all.map(|all| {
-        all.iter().fold(StageTimes::default(), |sum, part| StageTimes {
-            probe_us: sum.probe_us + part.probe_us,
-            scan_us: sum.scan_us + part.scan_us,
-            plan_us: sum.plan_us + part.plan_us,
-            wait_us: sum.wait_us + part.wait_us,
-            verify_us: sum.verify_us + part.verify_us,
-            rerank_us: sum.rerank_us + part.rerank_us,
-        })
+        let mut sum = StageTimes::default();
+        all.iter().for_each(|part| sum.add(part));
+        sum
     })
 }
 
@@ -259,6 +292,7 @@ fn filtered(parts: &[Answer]) -> Option<Filtered> {
 mod tests {
     use super::*;
     use crate::answer::{Missing, Work};
+    use crate::explain::Explanation;
     use crate::filter_plan::FilterPlan;
 
     fn answer(found: &[(u64, f32)]) -> Answer {
@@ -282,6 +316,38 @@ mod tests {
         assert_eq!(ids(&product), [(9, 0), (3, 1)]);
         let other = union(vec![answer(&[(9, 2.0)]), answer(&[(9, 1.0)])], Metric::L2, 4, Duplicates::Best);
         assert_eq!((ids(&other), other.unlike), (vec![(9, 1)], 1));
+    }
+
+    #[test]
+    fn within_a_radius_all_are_kept_or_the_best_and_that_is_said() {
+        let parts = || vec![answer(&[(5, 1.0), (9, 2.0)]), answer(&[(3, 1.0), (9, 3.0)])];
+        let all = union_within(parts(), Metric::L2, None, Duplicates::Best);
+        assert_eq!((ids(&all), all.answer.limited_by), (vec![(3, 1), (5, 0), (9, 0)], None));
+        let just = union_within(parts(), Metric::L2, Some(3), Duplicates::Best);
+        assert_eq!((just.answer.neighbours.len(), just.answer.limited_by), (3, None));
+        let keep = union_within(parts(), Metric::L2, Some(3), Duplicates::Keep);
+        assert_eq!(
+            (ids(&keep), keep.answer.limited_by),
+            (vec![(3, 1), (5, 0), (9, 0)], Some(Limit::MaxResults))
+        );
+        assert_eq!(keep.places, [0, 0, 1]);
+    }
+
+    #[test]
+    fn each_index_keeps_its_own_explanation() {
+        let part = |lists_planned| Answer {
+            explanation: Some(Box::new(Explanation { lists_planned, ..Explanation::default() })),
+            ..answer(&[(u64::from(lists_planned), 1.0)])
+        };
+        let both = union(vec![part(3), part(4)], Metric::L2, 2, Duplicates::Best);
+        let planned: Vec<u32> =
+            both.explained.iter().map(|of| of.explanation.as_ref().unwrap().lists_planned).collect();
+        assert_eq!((planned, ids(&both)), (vec![3, 4], vec![(3, 0), (4, 1)]));
+        assert!(
+            both.explained.iter().all(|of| of.neighbours.is_empty()) && both.answer.explanation.is_none()
+        );
+        let one = union(vec![part(3), answer(&[])], Metric::L2, 2, Duplicates::Best);
+        assert!(one.explained.is_empty());
     }
 
     #[test]

@@ -104,6 +104,8 @@ def answers_of(
         vectors = _padded(np.concatenate(parts or [np.zeros((0, 0), np.float32)]), present, 0)
     work: List[Any] = [message for r in responses for message in r.work]
     explanations: List[Any] = [message for r in responses for message in r.explanations]
+    each = [_explained_of(r, row, len(names)) for r in responses if r.explained for row in range(len(r.counts))]
+    masses = [mass for r in responses for mass in r.attention_masses]
     filtered = [of for r in responses for of in _for_each(r, r.filtered, _filtered_of)]
     promises = [_promise_of(promise) for r in responses for promise in _for_each(r, r.promises, lambda promise: promise)]
 
@@ -134,7 +136,16 @@ def answers_of(
         indexes=shaped(_indexes_of(responses, present)) if is_united else None,
         unlike=np.array(unlike, np.int64) if is_united else None,
         versions=_versions_of(responses) if is_united else None,
+        explained=each or None,
+        attention_mass=np.array(masses, np.float64) if masses else None,
     )
+
+
+def _explained_of(response: search_pb2.SearchBatchResponse, row: int, count: int) -> List[Any]:
+    """How each of `count` indexes answered a query of a response."""
+    if len(response.explained) != count * len(response.counts):
+        raise _errors.broken(f"{len(response.explained)} explanations of {count} indexes and {len(response.counts)} queries")
+    return list(response.explained[row * count : (row + 1) * count])
 
 
 def _versions_of(responses: Sequence[search_pb2.SearchBatchResponse]) -> Dict[str, List[int]]:
@@ -268,6 +279,8 @@ def one_of(response: search_pb2.SearchResponse, k: int, asked: bool, names: Sequ
         indexes=response.indexes,
         versions=response.versions,
         unlike=[response.unlike],
+        explained=response.explained,
+        attention_masses=[response.attention_mass] if response.HasField("attention_mass") else [],
     )
     return answers_of([batch], k, single=True, asked=asked, names=names)
 

@@ -107,7 +107,8 @@ class Calls:
         name, fine = _queries.column_of(column, len(rows))
         row_bytes = rows.shape[1] * rows.itemsize + (0 if fine is None else fine.shape[1] * fine.itemsize)
         k = _k(k)
-        size = _queries.batch_size(row_bytes, k, options, self._batch_size)
+        several = len(index.names) if isinstance(index, Indexes) else 1
+        size = _queries.batch_size(row_bytes, k, options, self._batch_size, several)
         made = _Made(_of_rows(rows), None if fine is None else (name, _of_rows(fine)))
         return self._search(made, len(rows), single, size, k, options, index)
 

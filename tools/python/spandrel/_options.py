@@ -143,7 +143,8 @@ class Options:
     (`'price < 1500 and tags contains "red"'`) or as a dict (`{"price": {"$lt": 1500}, "tags": {"$contains": "red"}}`).
     `with_attributes` asks for attributes of the neighbours: a list of names, or True for all. `min_head_score`, of an index by inner
     product and without a filter, leaves out each list whose head has a smaller inner product with the query. `embedding_version` is that of
-    the model that made the queries: an index that does not list it refuses them. See
+    the model that made the queries: an index that does not list it refuses them. `attention_scale` is what inner products are multiplied with
+    before the softmax: answers then have their `attention_mass`, for which the server compares each query with every vector. See
     proto/spandrel/v1/search.proto."""
 
     recall: Optional[float] = None
@@ -160,6 +161,7 @@ class Options:
     with_attributes: Attributes = False
     min_head_score: Optional[float] = None
     embedding_version: Optional[str] = None
+    attention_scale: Optional[float] = None
 
     def message(self) -> search_pb2.SearchOptions:
         """As it is sent."""
@@ -178,6 +180,7 @@ class Options:
             with_attributes=attributes_of(self.with_attributes),
             min_head_score=real_or_none("options.min_head_score", self.min_head_score),
             embedding_version=self.embedding_version,
+            attention_scale=self.attention_scale,
         )
 
 

@@ -160,14 +160,14 @@ def _varint(number: int) -> bytes:
     return bytes([*out, number])
 
 
-def batch_size(query_bytes: int, k: int, options: Options, most: int) -> int:
+def batch_size(query_bytes: int, k: int, options: Options, most: int, indexes: int = 1) -> int:
     """Queries of one call: at most `most`, and of no more bytes of queries or answers than `_BATCH_BYTES`."""
     # An id takes up to ten bytes on the wire, a distance four, the flag one. Elements of the index are no wider than those
     # of a query that it takes.
     given = options.with_attributes
     attributes = (_ATTRIBUTES_BYTES if given is True else _VALUE_BYTES * len(given)) if given else 0
     vectors = query_bytes if options.with_vectors else 0
-    answer = k * (15 + vectors + attributes) + (_EXPLANATION_BYTES if options.explain else 0)
+    answer = k * (15 + vectors + attributes) + (indexes * _EXPLANATION_BYTES if options.explain else 0)
     return max(1, min(most, _BATCH_BYTES // max(query_bytes, answer, 1)))
 
 

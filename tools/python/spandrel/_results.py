@@ -59,7 +59,8 @@ class Answers:
     the versions of the index that answered: one, unless it was switched meanwhile. Of several indexes searched as one `indexes` (int64, same
     shape as ids) has the place of each neighbour's index among their names, -1 where there is none, and `unlike` (int64, (n,)) counts neighbours left
     out since another index has the same id at another distance; `versions` has the versions of each by name, and `index_versions` and
-    `index_uuids` are those of the first.
+    `index_uuids` are those of the first. In place of `explanations` they have `explained`: for each query a message (ExplainedIndex) for each index, in the order of
+    their names. `attention_mass` (float64, (n,)) is the share of the attention mass that the neighbours hold, if `attention_scale` was given.
     With a scorer answers are the best by `scores`
     (float64, same shape as ids, NaN where there is none), distances are NaN of known items that the search did not find, and `scored`
     (int64, (n,)) counts the items that have a score, known ones among them.
@@ -87,6 +88,8 @@ class Answers:
     scores: Optional[npt.NDArray[np.float64]] = None
     scored: Optional[npt.NDArray[np.int64]] = None
     documents: Optional[List[List[npt.NDArray[Any]]]] = None
+    explained: Optional[List[List[Any]]] = None
+    attention_mass: Optional[npt.NDArray[np.float64]] = None
 
     def __repr__(self) -> str:
         queries, k = len(self.counts), self.ids.shape[-1]

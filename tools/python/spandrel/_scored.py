@@ -67,6 +67,8 @@ class Scoring:
                 raise wrong(f"options.{name}", f"{name} is not given with a scorer; fetch the ids of the answer")
         if options.explain:
             raise wrong("options.explain", "explain is not given with a scorer")
+        if options.attention_scale is not None:
+            raise wrong("options.attention_scale", "attention_scale is not given with a scorer")
         self._k, self._batch = whole("k", k, 1, U32_MAX), whole("batch", batch, 1, U32_MAX)
         budget = whole("budget", budget, 1, U32_MAX)
         self._scores: Dict[int, float] = _known(known)

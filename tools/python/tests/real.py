@@ -21,6 +21,24 @@ def run(*arguments):
     return done.stdout
 
 
+@functools.lru_cache(maxsize=None)
+def made_keys():
+    """Keys by inner product, their index and queries."""
+    draw = np.random.default_rng(7)
+    keys, queries = draw.normal(size=(1000, 16)).astype("<f4"), draw.normal(1.0, size=(9, 16)).astype("<f4")
+    base, index = (os.path.join(made().folder, name) for name in ("keys.fbin", "keys"))
+    with open(base, "wb") as file:
+        file.write(np.array(keys.shape, "<u4").tobytes() + keys.tobytes())
+    run("build", "--base", base, "--metric", "ip", "--out", index, "--list-size", "32", "--no-calibrate")
+    return keys, queries, index
+
+
+def attention_mass(keys, query, ids, scale):
+    """The share of the attention mass that some keys hold."""
+    weights = np.exp(scale * (keys.astype(np.float64) @ query.astype(np.float64)))
+    return weights[ids].sum() / weights.sum()
+
+
 class Server:
     """A server process of its own."""
 

@@ -5,7 +5,18 @@ import unittest
 import numpy as np
 
 import spandrel
-from real import DIM, K, VECTORS, Server, assert_expected, made, made_column, made_documents
+from real import (
+    DIM,
+    K,
+    VECTORS,
+    Server,
+    assert_expected,
+    attention_mass,
+    made,
+    made_column,
+    made_documents,
+    made_keys,
+)
 
 
 class RealServer(unittest.IsolatedAsyncioTestCase):
@@ -47,6 +58,14 @@ class RealServer(unittest.IsolatedAsyncioTestCase):
         async with spandrel.AsyncClient(self.address_of_documents()) as client:
             answers = await client.search_documents(queries, K, spandrel.Options(rerank=VECTORS // 5))
             np.testing.assert_array_equal(answers.ids, best)
+
+    async def test_answers_have_their_attention_mass(self):
+        keys, queries, index = made_keys()
+        with Server("--index", f"keys={index}") as server:
+            async with spandrel.AsyncClient(server.address) as client:
+                answers = await client.search(queries, K, spandrel.Options(attention_scale=0.25))
+                expected = [attention_mass(keys, query, ids, 0.25) for query, ids in zip(queries, answers.ids)]
+                np.testing.assert_allclose(answers.attention_mass, expected, rtol=1e-4)
 
     async def test_several_indexes_are_searched_as_one(self):
         several = spandrel.Indexes(["a", "b"], duplicates="keep")

@@ -5,7 +5,7 @@ import unittest
 import numpy as np
 
 import spandrel
-from real import DIM, K, QUERIES, VECTORS, Served, Server, assert_expected, made, made_column, run
+from real import DIM, K, QUERIES, VECTORS, Served, Server, assert_expected, attention_mass, made, made_column, made_keys, run
 
 
 class RealServer(Served):
@@ -264,6 +264,22 @@ class RealServer(Served):
             with self.assertRaises(spandrel.InvalidArgument):
                 client.search(coarse, K, spandrel.Options(rerank_errors=1.0), column_queries={"fine": fine})
 
+    def test_answers_have_their_attention_mass(self):
+        keys, queries, index = made_keys()
+        with Server("--index", f"keys={index}") as server, spandrel.Client(server.address, batch_size=4) as client:
+            for scale in (0.25, 3.0):
+                answers = client.search(queries, K, spandrel.Options(attention_scale=scale))
+                expected = [attention_mass(keys, query, ids, scale) for query, ids in zip(queries, answers.ids)]
+                np.testing.assert_allclose(answers.attention_mass, expected, rtol=1e-4)
+            one = client.search(queries[0], K, spandrel.Options(attention_scale=0.25))
+            np.testing.assert_allclose(one.attention_mass, [attention_mass(keys, queries[0], one.ids, 0.25)], rtol=1e-4)
+            self.assertIsNone(client.search(queries, K).attention_mass)
+            streamed = list(client.search_stream(queries, K, spandrel.Options(attention_scale=0.25)))
+            self.assertTrue(all(item.answer.attention_mass.shape == (1,) for item in streamed))
+        with self.assertRaises(spandrel.InvalidArgument) as raised:
+            self.client.search(self.queries, K, spandrel.Options(attention_scale=1.0))
+        self.assertEqual(list(raised.exception.fields), ["options.attention_scale"])
+
     def test_several_indexes_are_searched_as_one(self):
         everything, few = spandrel.Options(max_lists=1000, rerank=VECTORS), self.queries[:20]
         flags = ["--index", f"a={made().index}", "--index", f"b={made().index}", "--index", f"column={made_column()}"]
@@ -281,6 +297,14 @@ class RealServer(Served):
             self.assertIsNone(alone.indexes)
             self.assertIsNone(alone.versions)
             self.assertEqual((best.versions, one.versions), ({"a": [1], "b": [1]}, {"a": [1], "b": [1]}))
+            told = spandrel.Options(max_lists=1000, rerank=VECTORS, explain=True, with_vectors=True)
+            explained = client.search(few, K, told, index=spandrel.Indexes(["a", "b"]))
+            self.assertEqual([len(of) for of in explained.explained], [2] * len(few))
+            self.assertIsNone(explained.explanations)
+            for of, work in zip(explained.explained, explained.work):
+                self.assertEqual(sum(index.work.codes for index in of), work.codes)
+            np.testing.assert_array_equal(explained.vectors, self.rows[alone.ids])
+            self.assertEqual(len(client.search(few[3], K, told, index=spandrel.Indexes(["a", "b"])).explained[0]), 2)
             split = spandrel.Client(server.address, batch_size=7)
             self.assertEqual(split.search(few, K, index=spandrel.Indexes(["b", "a"])).versions, {"a": [1], "b": [1]})
             split.close()

@@ -208,6 +208,7 @@ class Scored(unittest.TestCase):
             ({**given, "options": spandrel.Options(with_vectors=True)}, "options.with_vectors"),
             ({**given, "options": spandrel.Options(with_attributes=True)}, "options.with_attributes"),
             ({**given, "options": spandrel.Options(explain=True)}, "options.explain"),
+            ({**given, "options": spandrel.Options(attention_scale=1.0)}, "options.attention_scale"),
             ({**given, "known": ([1, 1], [1.0, 2.0])}, "known"),
             ({**given, "known": ([1, 2], [1.0])}, "known"),
             ({**given, "known": ([1], [np.nan])}, "known"),

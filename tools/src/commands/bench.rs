@@ -277,12 +277,12 @@ fn within_remotely(
     measure_within(&what, session)
 }
 
-fn range_params(args: &BenchArgs) -> Vec<RangeParams> {
+pub(super) fn range_params(args: &BenchArgs) -> Vec<RangeParams> {
     let of = |&completeness: &f32| args.radius.params(completeness, args.places.distances);
     args.completeness.iter().filter_map(of).collect()
 }
 
-fn read_range_truth(args: &BenchArgs, path: &Path) -> anyhow::Result<RangeTruth> {
+pub(super) fn read_range_truth(args: &BenchArgs, path: &Path) -> anyhow::Result<RangeTruth> {
     let mut truth = RangeTruth::open(path)?;
     if let Some(ids) = &args.ids {
         truth.name_rows(&IdFile::open(ids)?.read_all()?).with_context(|| path.display().to_string())?;

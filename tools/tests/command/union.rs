@@ -118,6 +118,80 @@ fn several_indexes_answer_like_one_of_all() {
 }
 
 #[test]
+fn all_within_a_radius_of_several_indexes_are_found_once() {
+    let built = Built::new(&[700, 900, 400]);
+    let near = built.query(&["all"], &[&EXACT[..], &["--k", "30"]].concat());
+    let mut distances: Vec<u32> =
+        near.lines().skip(1).map(|line| line.split('\t').nth(3).unwrap().parse().unwrap()).collect();
+    distances.sort_unstable();
+    let radius = &*distances[distances.len() / 2].to_string();
+    let parts = ["part0", "part1", "part2"];
+    for more in [&[][..], &["--max-results", "7"], &["--filter", "third = 1"]] {
+        let flags = [&["--radius", radius], more].concat();
+        let (one, many) = (built.query(&["all"], &flags), built.query(&parts, &flags));
+        assert!(one.lines().count() > 40, "{one}");
+        assert!(columns(&many) == columns(&one), "{more:?}");
+        // Each id of two indexes is there once, or with each of them.
+        let best = built.query(&["all", "part0"], &flags);
+        let found = |text| -> Vec<Vec<String>> {
+            // Matches are added up, also where indexes have the same ones.
+            let lines = columns(text).into_iter().filter(|line| !line[0].starts_with('#'));
+            lines.map(|line| line.into_iter().map(str::to_owned).collect()).collect()
+        };
+        assert!(found(&best) == found(&one), "{more:?}");
+    }
+    let flags = ["--radius", radius, "--duplicates", "keep"];
+    let keep = built.query(&["all", "part0"], &flags);
+    let lines = |indexes: &[&str]| built.query(indexes, &["--radius", radius]).lines().count() - 1;
+    assert_eq!(keep.lines().count() - 1, lines(&["all"]) + lines(&["part0"]));
+    let json = [&flags[..2], &["--max-results", "1", "--format", "json"]].concat();
+    let cut = |line: &str| serde_json::from_str::<Value>(line).unwrap()["limited_by"] == "max_results";
+    let count = |text: &str| text.lines().filter(|line| cut(line)).count();
+    let (one, many) = (count(&built.query(&["all"], &json)), count(&built.query(&parts, &json)));
+    assert!(many > 10 && one == many, "{one} {many}");
+    // As `bench` measures it.
+    let (base, queries, truth) = (built.path("all.u8bin"), built.path("q.u8bin"), built.path("t.range"));
+    let files = ["--base", &base, "--queries", &queries, "--out", &truth];
+    run(&[&["data", "truth", "--metric", "l2", "--radius", radius], &files[..]].concat());
+    let dirs: Vec<String> = parts.iter().map(|name| built.path(name)).collect();
+    let mut bench = vec!["bench", "--queries", &queries, "--truth", &truth, "--seconds", "0"];
+    dirs.iter().for_each(|dir| bench.extend(["--index", dir]));
+    let points = run(&[&bench[..], &["--radius", radius, "--format", "json"]].concat());
+    let points: Value = serde_json::from_str(&points).unwrap();
+    assert_eq!(points[0]["recall"], 1.0, "{points}");
+}
+
+#[test]
+fn each_of_several_indexes_is_explained() {
+    let built = Built::new(&[700, 900]);
+    let parts = ["part0", "part1"];
+    let flags = ["--max-lists", "3", "--explain", "--format", "json"];
+    let alone = |name: &str| -> Vec<Value> {
+        let lines = built.query(&[name], &flags);
+        lines
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap()["explanation"].clone())
+            .collect()
+    };
+    let expected = parts.map(alone);
+    for (query, line) in built.query(&parts, &flags).lines().enumerate() {
+        let line: Value = serde_json::from_str(line).unwrap();
+        crate::json::explained("query", &line);
+        let told = line["explanations"].as_array().unwrap();
+        assert_eq!(told.len(), 2, "{line}");
+        for ((told, name), expected) in told.iter().zip(parts).zip(&expected) {
+            assert_eq!(told["index"], built.path(name));
+            for key in ["lists", "codes", "candidates", "compared", "stop", "rounds"] {
+                assert_eq!(told[key], expected[query][key], "{key}");
+            }
+        }
+    }
+    let text = built.query(&parts, &flags[..3]);
+    let of = |name: &str| text.matches(&format!("# index {}\n# query ", built.path(name))).count();
+    assert_eq!((of("part0"), of("part1")), (40, 40), "{text}");
+}
+
+#[test]
 fn the_union_holds_the_recall_asked_for() {
     let built = Built::new(&[1500, 1500]);
     let (queries, truth) = (built.path("q.u8bin"), built.path("t.ibin"));
@@ -170,12 +244,11 @@ fn indexes_that_are_not_alike_are_refused() {
     build(&built.path("0.u8bin"), "l2", &plain);
     let wide = built.path("wide");
     build(&floats, "l2", &wide);
-    let cases: [(&str, &[&str], &str); 5] = [
+    let cases: [(&str, &[&str], &str); 4] = [
         (&other, &[], "index 2 compares by ip, the first by l2"),
         (&wide, &[], "index 2 holds vectors of 32 x f32, the first of 32 x u8"),
         (&plain, &["--filter", "third = 1"], "index 2 has the attributes none, the first third: i64"),
-        (&plain, &["--explain"], "--explain takes one --index"),
-        (&plain, &["--radius", "10"], "--radius takes one --index"),
+        (&other, &["--radius", "10"], "index 2 compares by ip, the first by l2"),
     ];
     for (second, flags, says) in cases {
         let args = ["query", "--index", &a, "--index", second, "--queries", &queries];

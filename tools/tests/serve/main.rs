@@ -5,6 +5,7 @@ mod support;
 mod admin;
 mod answers;
 mod approved;
+mod attention;
 mod changes;
 mod column;
 mod confined;

@@ -16,11 +16,19 @@ fn server() -> Server {
         std::fs::write(&offsets, words).unwrap();
         let fixed = ["build", "--quiet", "--base", &base, "--metric", "ip", "--no-calibrate", "--out"];
         spandrel(&[&fixed[..], &[&ip]].concat());
+        let (rest, other) = (made().text("rest.u8bin"), made().text("other-half"));
+        spandrel(&["data", "crop", &base, &rest, "--rows", "2500..5000"]);
+        spandrel(&["build", "--quiet", "--base", &rest, "--metric", "l2", "--no-calibrate", "--out", &other]);
         spandrel(&[&fixed[..], &[&documents, "--documents", &offsets]].concat());
     }
     let half = format!("half={}", made().text("half"));
-    let others = [format!("ip={ip}"), format!("documents={documents}")];
-    let more = ["--queue-delay-ms", "60000", "--index", &half, "--index", &others[0], "--index", &others[1]];
+    let others = [
+        format!("ip={ip}"),
+        format!("documents={documents}"),
+        format!("other-half={}", made().text("other-half")),
+    ];
+    let mut more = vec!["--queue-delay-ms", "60000", "--index", &half];
+    others.iter().for_each(|other| more.extend(["--index", other]));
     Server::of(&format!("index={}", made().text("index")), &more)
 }
 
@@ -33,10 +41,12 @@ fn united(names: &[&str]) -> v1::SearchRequest {
 fn several_indexes_answer_as_one_and_refuse_what_does_not_fit() {
     let server = server();
     they_answer_as_in_process(&server);
+    a_radius_and_explanations_are_as_in_process(&server);
     run(async {
         let client = server.client();
         what_each_did_is_told(&client).await;
         filters_and_numbers_are_read_once(&client).await;
+        vectors_come_from_the_index_of_the_neighbour(&client).await;
         what_does_not_fit_is_refused(&client).await;
     });
     they_are_not_measured(&server);
@@ -59,6 +69,50 @@ fn they_answer_as_in_process(server: &Server) {
             let found = spandrel(&[&fixed[..], &names, &["--rpc", rpc], flags].concat());
             assert!(found == expected, "{rpc} {flags:?}");
         }
+    }
+}
+
+/// What is within a radius, and how each index was searched, is told as in process.
+fn a_radius_and_explanations_are_as_in_process(server: &Server) {
+    let queries = made().text("queries.u8bin");
+    let folders = ["index", "half"].map(|name| made().text(name));
+    let names = ["--server", &server.address, "--index-name", "index", "--index-name", "half"];
+    let fixed = ["query", "--quiet", "--queries", &queries];
+    let both = ["--index", &folders[0], "--index", &folders[1]];
+    let named = |mut text: String| {
+        for (folder, name) in folders.iter().zip(["index", "half"]) {
+            for (from, to) in [
+                (format!("\t{folder}\n"), format!("\t{name}\n")),
+                (format!("\"{folder}\""), format!("\"{name}\"")),
+            ] {
+                text = text.replace(&from, &to);
+            }
+        }
+        text
+    };
+    let near = spandrel(&[&fixed[..], &["--index", &folders[0], "--k", "20"]].concat());
+    let radius = near.lines().last().unwrap().split('\t').nth(3).unwrap().to_owned();
+    for duplicates in ["best", "keep"] {
+        let flags = ["--radius", &radius, "--duplicates", duplicates];
+        let expected = named(spandrel(&[&fixed[..], &both, &flags].concat()));
+        assert!(expected.lines().count() > 20, "{expected}");
+        assert!(spandrel(&[&fixed[..], &names, &flags].concat()) == expected, "{duplicates}");
+    }
+    let explained = |flags: &[&str]| -> Vec<serde_json::Value> {
+        let text = named(spandrel(&[&fixed[..], flags, &["--explain", "--format", "json"]].concat()));
+        let line = |line: &str| {
+            let mut line: serde_json::Value = serde_json::from_str(line).unwrap();
+            for told in line["explanations"].as_array_mut().unwrap() {
+                assert!(told["times_us"].take()["scan"].as_f64().unwrap() > 0.0);
+            }
+            line
+        };
+        text.lines().map(line).collect()
+    };
+    let expected = explained(&both);
+    assert_eq!(expected[0]["explanations"].as_array().unwrap().len(), 2);
+    for rpc in ["unary", "batch", "stream"] {
+        assert_eq!(explained(&[&names[..], &["--rpc", rpc]].concat()), expected, "{rpc}");
     }
 }
 
@@ -121,6 +175,41 @@ async fn filters_and_numbers_are_read_once(client: &Client) {
     assert_eq!((some.ids.len(), some.filtered.unwrap().matches), (3, 6));
 }
 
+/// The vectors of an answer are those that each index has under the ids, wherever a neighbour is in the answer.
+async fn vectors_come_from_the_index_of_the_neighbour(client: &Client) {
+    let options = Some(v1::SearchOptions { with_vectors: true, ..Default::default() });
+    let keep = v1::Duplicates::Keep as i32;
+    let indexes: Vec<String> = ["half", "other-half"].map(str::to_owned).into();
+    let batch = v1::SearchBatchRequest {
+        queries: Some(bytes(made().queries())),
+        k: 20,
+        indexes: indexes.clone(),
+        duplicates: keep,
+        options,
+        ..Default::default()
+    };
+    let answers = client.search_batch(batch).await.unwrap();
+    let Some(v1::vectors::Form::Raw(raw)) = answers.vectors.unwrap().form else { panic!("raw") };
+    assert_eq!(raw.data.len(), 20 * QUERIES * crate::support::DIM);
+    assert!(answers.indexes.contains(&0) && answers.indexes.contains(&1));
+    for (number, name) in (0..).zip(&indexes) {
+        let of: Vec<usize> = (0..answers.ids.len()).filter(|&at| answers.indexes[at] == number).collect();
+        let mut places = of.clone();
+        places.truncate(500);
+        let ids = places.iter().map(|&at| answers.ids[at]).collect();
+        let fetched =
+            client.fetch(v1::FetchRequest { index: name.clone(), ids, ..Default::default() }).await.unwrap();
+        let Some(v1::vectors::Form::Raw(rows)) = fetched.vectors.unwrap().form else { panic!("raw") };
+        for (row, at) in rows.data.chunks_exact(crate::support::DIM).zip(places) {
+            assert_eq!(
+                row,
+                &raw.data[at * crate::support::DIM..][..crate::support::DIM],
+                "neighbour {at} of {name}"
+            );
+        }
+    }
+}
+
 async fn what_does_not_fit_is_refused(client: &Client) {
     let many: Vec<String> = (0..17).map(|number| format!("index-{number}")).collect();
     let names: Vec<&str> = many.iter().map(String::as_str).collect();
@@ -139,10 +228,9 @@ async fn what_does_not_fit_is_refused(client: &Client) {
         (v1::SearchRequest { index: "index".to_owned(), ..united(&["half"]) }, "indexes", "both index and"),
         (v1::SearchRequest { duplicates: 3, ..united(&["half"]) }, "duplicates", "expected 0 to 2"),
         (by_id, "query", "ids are of one index"),
-        (with(v1::SearchOptions { explain: true, ..Default::default() }), "options.explain", "one index"),
         (
-            with(v1::SearchOptions { with_vectors: true, ..Default::default() }),
-            "options.with_vectors",
+            with(v1::SearchOptions { attention_scale: Some(1.0), ..Default::default() }),
+            "options.attention_scale",
             "one index",
         ),
         (

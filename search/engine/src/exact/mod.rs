@@ -2,6 +2,7 @@
 //!
 //! Vectors go past in pieces, from memory or from SSD, and each piece is compared with all queries of a search. Scores are
 //! those of ordinary searches, bit for bit. Memory does not grow with the index.
+mod mass;
 mod search;
 mod slot;
 

@@ -3,6 +3,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::mass::{ExpSum, Mass};
 use bytes::Bytes;
 use spandrel_index::format::VectorsOf;
 use spandrel_index::{Index, Location, Matches, Metric, inverse_norm};
@@ -34,6 +35,8 @@ pub struct ExactSearch {
     /// What matches the filter of each query, by query, or of all; empty where none has one.
     filters: Vec<Arc<Matches>>,
     best: Vec<Mutex<Best>>,
+    /// The attention mass of all vectors, where it is wanted.
+    mass: Option<Mass>,
     piece_pages: u64,
     /// Number of the first piece of each segment, and of all pieces.
     first_pieces: Vec<usize>,
@@ -97,6 +100,7 @@ impl ExactSearch {
             left_out,
             filters: Vec::new(),
             best: (0..count).map(|_| new_best()).collect(),
+            mass: None,
             piece_pages,
             first_pieces,
             missing: AtomicU64::new(0),
@@ -112,6 +116,30 @@ impl ExactSearch {
         let count = filters.len();
         assert!(count <= 1 || count == self.best.len(), "each query has a filter, or all have one");
         ExactSearch { filters, ..self }
+    }
+
+    /// The same, which also sums `exp(scale * score)` over all vectors that are compared, of an index by inner product.
+    ///
+    /// # Panics
+    /// When the index is by another metric.
+    #[must_use]
+    pub fn with_mass(self, scale: f64) -> ExactSearch {
+        assert!(self.index.metric() == Metric::InnerProduct, "attention is by inner product");
+        let sums = self.best.iter().map(|_| Mutex::new(ExpSum::ZERO)).collect();
+        ExactSearch { mass: Some(Mass { scale, sums }), ..self }
+    }
+
+    /// The share of the attention mass that some neighbours of a query hold, once every piece went past; none where no mass was summed.
+    pub fn mass_of(&self, number: usize, neighbours: &[Neighbour]) -> Option<f64> {
+        let Mass { scale, sums } = self.mass.as_ref()?;
+        let all = sums.get(number)?.lock().unwrap_or_else(PoisonError::into_inner).ln();
+        let weight = |of: &Neighbour| (scale * f64::from(of.distance) - all).exp();
+        Some(neighbours.iter().map(weight).sum())
+    }
+
+    /// Pages that were damaged or could not be read so far.
+    pub fn missing_pages(&self) -> u64 {
+        self.missing.load(Ordering::Relaxed)
     }
 
     /// Bytes that a search of one query takes for `k` neighbours, besides its row.
@@ -141,12 +169,25 @@ impl ExactSearch {
         };
         ExactNearest {
             neighbours: (0..self.best.len()).map(of_query).collect(),
-            missing_pages: self.missing.load(Ordering::Relaxed),
+            missing_pages: self.missing_pages(),
         }
     }
 
     pub(crate) fn index(&self) -> &Arc<Index> {
         &self.index
+    }
+
+    /// Adds some scores of a query to its mass, where it is wanted.
+    pub(super) fn add_mass(&self, number: usize, scores: &[f32]) {
+        let Some(Mass { scale, sums }) = &self.mass else { return };
+        let distance = |&score: &f32| scale * f64::from(self.index.metric().distance_of_score(score));
+        let mut part = ExpSum::ZERO;
+        part.add(scores.iter().map(distance));
+        sums[number].lock().unwrap_or_else(PoisonError::into_inner).join(part);
+    }
+
+    pub(super) fn sums_mass(&self) -> bool {
+        self.mass.is_some()
     }
 
     pub(super) fn queries(&self) -> usize {

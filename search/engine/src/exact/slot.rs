@@ -19,6 +19,8 @@ pub(crate) struct ExactSlot {
     is_read: bool,
     /// Vectors that may be among the nearest of a query, by score and id.
     near: Vec<(f32, u64)>,
+    /// Scores of all of them, where their mass is wanted.
+    scores: Vec<f32>,
 }
 
 impl ExactSlot {
@@ -110,14 +112,19 @@ impl ExactSlot {
     ) {
         let (query, limit) = (search.prepared(number), search.best(number).bound_score());
         self.near.clear();
+        self.scores.clear();
         for (position, record) in records {
             let score = tools.reranker(VectorsOf::Main).score(record, query);
+            if search.sums_mass() {
+                self.scores.push(score);
+            }
             // Lets a NaN through to the comparison of keys.
             let is_far = score > limit;
             if !is_far && !search.leaves_out(number, Location::new(segment, position)) {
                 self.near.push((score, record.id));
             }
         }
+        search.add_mass(number, &self.scores);
         let mut best = search.best(number);
         self.near.iter().for_each(|&(score, id)| best.offer(score, id));
     }

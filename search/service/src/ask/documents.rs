@@ -21,6 +21,7 @@ impl Ask {
             ("options.recall", params.recall.is_some()),
             ("options.epsilon", params.epsilon.is_some()),
             ("options.min_head_score", params.min_head_score.is_some()),
+            ("options.attention_scale", self.attention_scale.is_some()),
             ("options.rerank_errors", matches!(params.rerank, Some(Rerank::Errors(_)))),
             ("options.distances", params.distances == Distances::Any),
         ];

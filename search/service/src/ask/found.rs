@@ -28,6 +28,8 @@ pub(crate) struct Found<'a> {
     pub(crate) lowered: Option<Lowered>,
     /// Where several indexes answered as one.
     pub(crate) united: Option<United>,
+    /// The attention mass that each answer holds; none where it was not asked for.
+    pub(crate) attention: Vec<f64>,
     /// Kept in the ledger for the message that carries this.
     pub(crate) room: Room<'a>,
 }
@@ -60,6 +62,12 @@ pub(crate) struct United {
     pub(crate) unlike: Vec<u32>,
     /// For each answer, how thoroughly the indexes were searched that were searched less thoroughly than asked for.
     pub(crate) efforts: Vec<Option<Effort>>,
+    /// For each answer that is explained that of each index, without neighbours.
+    pub(crate) explained: Vec<Vec<Answer>>,
+    /// Of each index the filter, where answers are explained.
+    pub(crate) filters: Vec<Option<FilterTold>>,
+    /// Vectors of each index.
+    pub(crate) held: Vec<u64>,
 }
 
 /// What is told of a filter.

@@ -50,4 +50,6 @@ pub(crate) struct Ask {
     /// Whether the answer carries the vectors themselves, and what it took.
     pub(crate) with_vectors: bool,
     pub(crate) with_work: bool,
+    /// What inner products are multiplied with, where the attention mass of answers is asked for.
+    pub(crate) attention_scale: Option<f64>,
 }

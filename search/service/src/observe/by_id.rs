@@ -133,6 +133,7 @@ async fn answer(
         attributes: None,
         with_vectors: false,
         with_work: true,
+        attention_scale: None,
     };
     let found = observed.searcher.search(ask, Call::of(entry)).await?;
     Ok(shown(&found))

@@ -4,8 +4,8 @@ use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
 use spandrel_engine::{
-    Answer, DocumentParams, DocumentRequest, FetchContent, FetchRequest, Fetched, RangePart, RangeSearch,
-    Request, SearchError, vector_queries,
+    Answer, DocumentParams, DocumentRequest, ExactSearch, FetchContent, FetchRequest, Fetched, RangePart,
+    RangeSearch, Request, SearchError, vector_queries,
 };
 use tokio::sync::oneshot;
 
@@ -107,6 +107,21 @@ impl Handed<RangePart> {
         // The search has a flag and a deadline of its own.
         let work = Work { queries: 1, asked: 1, filter };
         Handed::with(served, work, |_, reply| served.engine().submit_range(search, reply))
+    }
+}
+
+impl Handed<()> {
+    /// Hands queries that are compared with every vector to the engine without waiting.
+    pub(super) fn exact(
+        served: &Served,
+        search: &Arc<ExactSearch>,
+        call: Call<'_>,
+    ) -> Result<Handed<()>, SearchError> {
+        let work = Work { queries: search.pieces(), asked: 1, filter: None };
+        let deadline = Some(call.deadline);
+        Handed::with(served, work, |stop, reply| {
+            served.engine().submit_exact_whole(search, deadline, Some(stop), reply)
+        })
     }
 }
 

@@ -129,13 +129,21 @@ impl Local {
         let vector_bytes = if with_vectors { of_vector } else { 0 };
         let neighbours = params.k.saturating_mul(NEIGHBOUR_BYTES + vector_bytes);
         let explained = if params.explain { EXPLANATION_BYTES } else { 0 };
-        let (bytes, limit) = (count.saturating_mul(explained), self.limits.message_bytes);
+        if params.explain {
+            self.check_explanations(count)?;
+        }
+        let rest = ANSWER_REST + explained + if with_work { WORK_BYTES } else { 0 };
+        call.entry.room(count.saturating_mul(neighbours.saturating_add(rest)), "k")
+    }
+
+    /// Refuses more explanations than a message holds.
+    pub(super) fn check_explanations(&self, count: usize) -> Result<(), Refusal> {
+        let (bytes, limit) = (count.saturating_mul(EXPLANATION_BYTES), self.limits.message_bytes);
         if bytes > limit {
             let message = format!("up to {bytes} bytes of explanations, the server's limit is {limit}");
             return Err(Refusal::field("options.explain", message));
         }
-        let rest = ANSWER_REST + explained + if with_work { WORK_BYTES } else { 0 };
-        call.entry.room(count.saturating_mul(neighbours.saturating_add(rest)), "k")
+        Ok(())
     }
 
     /// Answers with what is wanted of their neighbours, counted.
@@ -167,6 +175,7 @@ impl Local {
             filter: None,
             lowered: None,
             united: None,
+            attention: Vec::new(),
             room,
         })
     }

@@ -1,4 +1,5 @@
 //! Who answers: the indexes of this server today.
+mod attention;
 mod contents;
 mod documents;
 mod given;

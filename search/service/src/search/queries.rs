@@ -8,6 +8,7 @@ use spandrel_engine::{
 };
 use spandrel_index::format::VectorsOf;
 
+use super::attention::{self, Attention};
 use super::contents::{Contents, Wanted};
 use super::given::Given;
 use super::handed::Handed;
@@ -36,6 +37,8 @@ struct Ready<'a> {
     room: Room<'a>,
     /// Whether they lie in the index.
     is_own: bool,
+    /// What inner products are multiplied with, where the attention mass is asked for.
+    attention_scale: Option<f64>,
     call: Call<'a>,
 }
 
@@ -58,6 +61,7 @@ impl Local {
             return Err(Refusal::field(ask.form.field(), message));
         }
         check(&ask.params, served.index(), &self.limits)?;
+        attention::check(&ask, served.index())?;
         let ready = self.ready(&served, ask, leave, call).await?;
         self.answered(&served, ready, leave).await
     }
@@ -79,6 +83,7 @@ impl Local {
             attributes,
             with_vectors,
             with_work,
+            attention_scale,
             ..
         } = ask;
         let cap = lists_cap(&params, served.index(), &self.limits);
@@ -126,7 +131,7 @@ impl Local {
         let call = if is_fetched { Call { arrival: Instant::now(), ..call } } else { call };
         let filter = filtered(served, let_in, params.explain, call).await?;
         params.filter = filter.as_ref().map(|filter| Arc::clone(&filter.compiled.matches));
-        Ok(Ready { queries, column, params, cap, filter, contents, room, is_own, call })
+        Ok(Ready { queries, column, params, cap, filter, contents, room, is_own, attention_scale, call })
     }
 
     /// Lets queries in, and has them answered.
@@ -136,7 +141,8 @@ impl Local {
         ready: Ready<'a>,
         leave: Option<Admitted>,
     ) -> Result<Found<'a>, Refusal> {
-        let Ready { queries, column, mut params, cap, filter, contents, room, is_own, call } = ready;
+        let Ready { queries, column, mut params, cap, filter, contents, room, is_own, attention_scale, call } =
+            ready;
         // What is measured is measured of vectors that are searched; what lies in the index is found better than what does not.
         let is_measured = !is_own && params.compare_by == VectorsOf::Main;
         if let Some(recall) = served.recall.as_ref().filter(|_| is_measured) {
@@ -148,6 +154,9 @@ impl Local {
             None => None,
         };
         let load = Load::of(served.engine(), queries.count, plan.into());
+        let attention = Attention::of(attention_scale, served, &queries.rows, call)?;
+        let with_mass = attention.as_ref().map(|attention| attention.load(served));
+        let load = Load::together([Some(load), with_mass].into_iter().flatten()).unwrap_or(load);
         let load = if leave.is_some() { load.let_in_before() } else { load };
         params.effort = leave.map_or(served.admit(load, call.deadline)?, |leave| leave).effort;
         let lowered = lowered(&params, served.index())?;
@@ -168,8 +177,12 @@ impl Local {
             let answered = Answered { rows: &queries.rows, answers: &answers, k, misses };
             recall.reservoir.see(call.entry.caller(), answered);
         }
+        let attention = match attention {
+            Some(attention) => attention.masses(served, &mut answers, call).await?,
+            None => Vec::new(),
+        };
         let found = self.found(served, answers, contents, room, call).await?;
-        let found = Found { filter: filter.and_then(|filter| filter.told), lowered, ..found };
+        let found = Found { attention, filter: filter.and_then(|filter| filter.told), lowered, ..found };
         let is_lowered = |&number: &usize| found.effort(number).is_some();
         served.metrics.degraded.inc_by((0..found.answers.len()).filter(is_lowered).count() as u64); // CAST: widening
         Ok(found)

@@ -7,11 +7,11 @@ use std::time::Instant;
 
 use spandrel_engine::{Answer, Course, Duplicates, UnionAnswer, check_union, union};
 use spandrel_index::format::VectorsOf;
-use spandrel_index::{Index, Metric, VectorsShape};
+use spandrel_index::{DType, Index, Metric, VectorsShape};
 
 use super::local::{Local, named_column};
 use crate::admission::{Admitted, Load};
-use crate::ask::{Ask, AskColumn, Effort, Fit, Form, Found, Numbers, Queries, Target, United, check};
+use crate::ask::{Ask, AskColumn, Effort, Fit, Form, Found, Numbers, Queries, Rows, Target, United, check};
 use crate::call::Call;
 use crate::ledger::Room;
 use crate::refusal::Refusal;
@@ -50,6 +50,9 @@ impl Local {
         let shape = first.index().shape_of(VectorsOf::Main);
         let (target, count, _room) = self.shared(ask.target, ask.form, shape, call).await?;
         ask.target = target;
+        if ask.params.explain {
+            self.check_explanations(count.saturating_mul(served.len()))?;
+        }
         let mut _column_room = None;
         if let Some(AskColumn { name, target }) = ask.column.take() {
             let shape = first.index().shape_of(VectorsOf::Column);
@@ -159,8 +162,11 @@ fn refuse(ask: &Ask) -> Result<(), Refusal> {
             "documents are searched in one index; name it as index",
         ),
         ("column_queries.vectors", by_id_in_column, NO_VECTORS),
-        ("options.explain", ask.params.explain, "taken with one index alone; name it as index"),
-        ("options.with_vectors", ask.with_vectors, "taken with one index alone; fetch them by id"),
+        (
+            "options.attention_scale",
+            ask.attention_scale.is_some(),
+            "taken with one index alone; name it as index",
+        ),
         (
             "options.min_head_score",
             ask.params.min_head_score.is_some(),
@@ -200,38 +206,91 @@ async fn merge<'a>(mut found: Vec<Found<'a>>, names: &[String], terms: Terms) ->
     let queries = found.iter().map(|found| found.answers.len()).min().unwrap_or_default();
     let efforts = (0..queries).map(|number| effort(&found, number)).collect();
     let versions = names.iter().cloned().zip(found.iter().map(|found| found.version.clone())).collect();
-    let held = found.iter().map(|found| found.held).sum();
+    let held: Vec<u64> = found.iter().map(|found| found.held).collect();
+    let filters = found.iter_mut().map(|found| found.filter.take()).collect();
+    let rows: Option<Vec<Rows>> = found.iter_mut().map(|found| found.vectors.take()).collect();
     let parts: Vec<Vec<Answer>> = found.iter_mut().map(|found| std::mem::take(&mut found.answers)).collect();
     let neighbours: usize = parts.iter().flatten().map(|answer| answer.neighbours.len()).sum();
-    let merged = match neighbours > PIECE {
-        false => answers(parts, queries, terms)?,
+    let (merged, vectors) = match neighbours > PIECE {
+        false => answers(parts, rows, queries, terms)?,
         true => {
-            let merging = tokio::task::spawn_blocking(move || answers(parts, queries, terms));
+            let merging = tokio::task::spawn_blocking(move || answers(parts, rows, queries, terms));
             merging.await.map_err(Refusal::broken("merging answers"))??
         }
     };
     let mut rest = found.into_iter();
     let Some(mut whole) = rest.next() else { return Err(Refusal::field("indexes", "none given")) };
     rest.for_each(|part| whole.room.join(part.room));
-    let unlike = merged.iter().map(|answer| answer.unlike).collect();
-    let (answers, indexes) = merged.into_iter().map(|of| (of.answer, of.indexes)).unzip();
-    let united = Some(United { versions, indexes, unlike, efforts });
-    Ok(Found { answers, held, lowered: None, united, ..whole })
+    let mut united = United { versions, efforts, filters, ..United::default() };
+    let mut answers = Vec::with_capacity(queries);
+    for of in merged {
+        united.unlike.push(of.unlike);
+        united.indexes.push(of.indexes);
+        united.explained.push(of.explained);
+        answers.push(of.answer);
+    }
+    let all = held.iter().sum();
+    united.held = held;
+    Ok(Found { answers, vectors, held: all, lowered: None, united: Some(united), ..whole })
 }
 
-/// The answers to each of `queries` queries together.
-fn answers(parts: Vec<Vec<Answer>>, queries: usize, terms: Terms) -> Result<Vec<UnionAnswer>, Refusal> {
+/// The answers to each of `queries` queries together, and the vectors of their neighbours: of each the row that its own index gave, where
+/// `rows` has those of all neighbours of each index back to back.
+fn answers(
+    parts: Vec<Vec<Answer>>,
+    rows: Option<Vec<Rows>>,
+    queries: usize,
+    terms: Terms,
+) -> Result<(Vec<UnionAnswer>, Option<Rows>), Refusal> {
     let Terms { metric, k, duplicates, deadline } = terms;
     let mut parts: Vec<_> = parts.into_iter().map(Vec::into_iter).collect();
     let mut merged = Vec::with_capacity(queries);
+    let mut vectors = rows.map(Vectors::of);
     for _ in 0..queries {
         if Instant::now() >= deadline {
             return Err(Refusal::Deadline);
         }
-        let of_query = parts.iter_mut().filter_map(Iterator::next).collect();
-        merged.push(union(of_query, metric, k, duplicates));
+        let of_query: Vec<Answer> = parts.iter_mut().filter_map(Iterator::next).collect();
+        let counts: Vec<usize> = of_query.iter().map(|answer| answer.neighbours.len()).collect();
+        let answer = union(of_query, metric, k, duplicates);
+        if let Some(vectors) = &mut vectors {
+            vectors.take(&answer, &counts);
+        }
+        merged.push(answer);
     }
-    Ok(merged)
+    Ok((merged, vectors.map(|vectors| vectors.merged)))
+}
+
+/// Vectors of neighbours, as several indexes gave them.
+struct Vectors {
+    /// Of each index the rows of its neighbours, query by query.
+    parts: Vec<Rows>,
+    /// Bytes of each that queries before took.
+    taken: Vec<usize>,
+    merged: Rows,
+}
+
+impl Vectors {
+    fn of(parts: Vec<Rows>) -> Vectors {
+        let taken = vec![0; parts.len()];
+        // An index without neighbours tells no other type and dimension than the others.
+        let first = parts.first();
+        let (dtype, dim) = first.map_or((DType::F32, 0), |first| (first.dtype, first.dim));
+        Vectors { parts, taken, merged: Rows { dtype, dim, data: Vec::new(), offsets: None } }
+    }
+
+    /// Takes the vectors of the neighbours of a query, of which each index gave a number.
+    fn take(&mut self, answer: &UnionAnswer, counts: &[usize]) {
+        let row_bytes = self.merged.dtype.bytes() * self.merged.dim;
+        for (&index, &place) in answer.indexes.iter().zip(&answer.places) {
+            let (index, place) = (index as usize, place as usize); // CAST: widening
+            let start = self.taken[index] + place * row_bytes;
+            self.merged.data.extend_from_slice(&self.parts[index].data[start..start + row_bytes]);
+        }
+        for (taken, count) in self.taken.iter_mut().zip(counts) {
+            *taken += count * row_bytes;
+        }
+    }
 }
 
 /// How thoroughly a query was searched in the indexes where that was less than asked for, together.
@@ -282,8 +341,8 @@ mod tests {
         let terms =
             Terms { metric: Metric::L2, k: 1, duplicates: Duplicates::Best, deadline: Instant::now() };
         let parts = || vec![vec![Answer::default(); 2]; 3];
-        assert!(matches!(answers(parts(), 2, terms), Err(Refusal::Deadline)));
+        assert!(matches!(answers(parts(), None, 2, terms), Err(Refusal::Deadline)));
         let later = Terms { deadline: Instant::now() + Duration::from_secs(60), ..terms };
-        assert_eq!(answers(parts(), 2, later).unwrap().len(), 2);
+        assert_eq!(answers(parts(), None, 2, later).unwrap().0.len(), 2);
     }
 }

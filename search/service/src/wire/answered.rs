@@ -67,7 +67,23 @@ pub(super) async fn response(
         indexes: found.united.iter().flat_map(|united| united.indexes.iter().flatten().copied()).collect(),
         versions: versions(found),
         unlike: found.united.as_ref().and_then(|united| united.unlike.first().copied()).unwrap_or_default(),
+        explained: explained(found),
+        attention_mass: found.attention.first().copied(),
     })
+}
+
+/// How each of several indexes answered each query, where that was asked for.
+fn explained(found: &Found<'_>) -> Vec<v1::ExplainedIndex> {
+    let Some(united) = &found.united else { return Vec::new() };
+    let of_query = |answers: &Vec<Answer>| -> Vec<v1::ExplainedIndex> {
+        let each = answers.iter().zip(&united.filters).zip(&united.held);
+        let one = |((answer, filter), &held): ((&Answer, _), _)| v1::ExplainedIndex {
+            explanation: explanation(answer, Option::as_ref(filter)),
+            work: Some(work(answer, held, found.arrival)),
+        };
+        each.map(one).collect()
+    };
+    united.explained.iter().flat_map(of_query).collect()
 }
 
 /// The versions of several indexes that answered as one; none of one.
@@ -127,6 +143,8 @@ pub(super) async fn responses(
             Some(united) if united.unlike.iter().any(|&left_out| left_out > 0) => united.unlike.clone(),
             _ => Vec::new(),
         },
+        explained: explained(found),
+        attention_masses: found.attention.clone(),
     })
 }
 

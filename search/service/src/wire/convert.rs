@@ -69,6 +69,7 @@ fn ask(request: Request) -> Result<Ask, Refusal> {
         explain,
         filter: of_options,
         embedding_version,
+        attention_scale,
         ..
     } = options;
     let filter = filter("options.filter", of_options)?;
@@ -86,6 +87,7 @@ fn ask(request: Request) -> Result<Ask, Refusal> {
         attributes,
         with_vectors,
         with_work,
+        attention_scale,
     })
 }
 

@@ -5,6 +5,7 @@ mod explained_parts;
 mod output;
 mod promised;
 mod table;
+mod told;
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +13,7 @@ use clap::Args;
 use spandrel_datasets::{Converted, Format, VectorFile};
 use spandrel_engine::{
     Distances, DocumentParams, EngineConfig, QueryDocuments, QueryPlan, QueryRows, RangeParams, SearchError,
-    SearchParams,
+    SearchParams, UnionAnswer,
 };
 use spandrel_index::VectorSource as _;
 use spandrel_index::attributes::CompileError;
@@ -338,7 +339,13 @@ fn ask_server(args: &QueryArgs, within: Option<RangeParams>, mut output: Output<
             })?;
         }
         Some(params) => {
-            let each = |number, answer, matches| output.take_within(number, &[answer], &[matches]);
+            let each = |number, answer: UnionAnswer, matches| {
+                if !told {
+                    note_unlike(std::slice::from_ref(&answer), session);
+                    told = answer.unlike > 0;
+                }
+                output.take_union_within(number, &[answer], &[matches])
+            };
             ask_within(&args.server, &query, &params, session, each)?;
         }
     }

@@ -1,16 +1,12 @@
 //! The answers to queries on their way out: printed as they come, or written to a file at the end.
-use std::fmt::Write as _;
 use std::path::Path;
 
-use serde::Serialize;
-use serde_json::{Map, Value};
 use spandrel_datasets::{Format, OutFile, RangeTruth};
-use spandrel_engine::{Answer, Filtered, Limit, Neighbour, UnionAnswer};
+use spandrel_engine::{Answer, Limit, UnionAnswer};
 
-use super::explained;
-use super::promised::{Promised, Unreached};
+use super::promised::Unreached;
 use super::table::Table;
-use crate::commands::neighbour_attributes::object;
+use super::told::{OfIndexes, Told};
 use crate::values::OutputFormat;
 use crate::{Advised, Session, UsageError};
 
@@ -50,7 +46,7 @@ impl Form {
 
 /// What becomes of answers.
 pub(in crate::commands) struct Output<'a> {
-    pub(super) session: &'a Session,
+    pub(in crate::commands) session: &'a Session,
     form: Form,
     table: Table,
     within: RangeTruth,
@@ -96,7 +92,22 @@ impl<'a> Output<'a> {
         first: u64,
         answers: &[UnionAnswer],
     ) -> anyhow::Result<()> {
-        let told = answers.iter().map(|united| (&united.answer, &united.indexes[..], None));
+        self.take_union_within(first, answers, &[])
+    }
+
+    /// As [`Output::take_union`], within a radius; `matches` are the vectors that match the filters of these queries, if they have some.
+    pub(in crate::commands) fn take_union_within(
+        &mut self,
+        first: u64,
+        answers: &[UnionAnswer],
+        matches: &[Option<u64>],
+    ) -> anyhow::Result<()> {
+        let told = answers.iter().enumerate().map(|(at, united)| Taken {
+            answer: &united.answer,
+            indexes: &united.indexes,
+            explained: &united.explained,
+            within: matches.get(at).copied().flatten(),
+        });
         self.take_each(first, told)
     }
 
@@ -112,28 +123,27 @@ impl<'a> Output<'a> {
         answers: &[Answer],
         matches: &[Option<u64>],
     ) -> anyhow::Result<()> {
-        let within = |at: usize| matches.get(at).copied().flatten();
-        let told = answers.iter().enumerate().map(|(at, answer)| (answer, &[][..], within(at)));
+        let told = answers.iter().enumerate().map(|(at, answer)| Taken {
+            answer,
+            indexes: &[],
+            explained: &[],
+            within: matches.get(at).copied().flatten(),
+        });
         self.take_each(first, told)
     }
 
-    /// Takes answers, each with the numbers of the indexes of its neighbours and the vectors that match its filter within a radius.
-    fn take_each<'b>(
-        &mut self,
-        first: u64,
-        answers: impl Iterator<Item = (&'b Answer, &'b [u32], Option<u64>)>,
-    ) -> anyhow::Result<()> {
+    fn take_each<'b>(&mut self, first: u64, answers: impl Iterator<Item = Taken<'b>>) -> anyhow::Result<()> {
         let mut text = String::new();
         if first == 0 && self.form == Form::Lines {
             let index = if self.indexes.is_empty() { "" } else { "\tindex" };
             let more = if self.attributes.is_empty() { "" } else { "\tattributes" };
             text = format!("{HEAD}{index}{more}\n");
         }
-        for (query, (answer, of, within)) in (first..).zip(answers) {
+        for (query, Taken { answer, indexes: of, explained, within }) in (first..).zip(answers) {
             self.incomplete += usize::from(answer.missing.parts() > 0);
             self.limited.count(answer);
             self.unreached.count(answer);
-            let indexes = OfIndexes { names: &self.indexes, of };
+            let indexes = OfIndexes { names: &self.indexes, of, explained };
             let told = Told { query, answer, attributes: &self.attributes, indexes, within };
             match self.form {
                 Form::Lines => text += &told.lines(self.table.k),
@@ -159,6 +169,17 @@ impl<'a> Output<'a> {
         self.unreached.tell(self.session);
         Ok(self.incomplete)
     }
+}
+
+/// An answer that is taken.
+struct Taken<'a> {
+    answer: &'a Answer,
+    /// Of which index each neighbour is, where there are several.
+    indexes: &'a [u32],
+    /// How each of these answered, where that is told.
+    explained: &'a [Answer],
+    /// Vectors that match its filter, where all within a radius were asked for.
+    within: Option<u64>,
 }
 
 /// Appends an answer of any length.
@@ -200,190 +221,9 @@ impl Limited {
 /// Heading of the lines.
 const HEAD: &str = "query\trank\tid\tdistance";
 
-/// What is printed of a query.
-struct Told<'a> {
-    query: u64,
-    answer: &'a Answer,
-    /// Names of those that its neighbours have.
-    attributes: &'a [String],
-    /// Of which indexes its neighbours are, where there are several.
-    indexes: OfIndexes<'a>,
-    /// Vectors that match its filter, where all within a radius were asked for.
-    within: Option<u64>,
-}
-
-/// The indexes of some neighbours.
-#[derive(Clone, Copy, Default)]
-struct OfIndexes<'a> {
-    names: &'a [String],
-    /// For each neighbour the number of its own.
-    of: &'a [u32],
-}
-
-impl<'a> OfIndexes<'a> {
-    fn name(self, at: usize) -> Option<&'a str> {
-        let number = *self.of.get(at)?;
-        self.names.get(number as usize).map(String::as_str) // CAST: widening
-    }
-}
-
-impl Told<'_> {
-    fn lines(&self, k: usize) -> String {
-        let Told { query, answer, .. } = self;
-        let mut text = String::new();
-        for (at, neighbour) in answer.neighbours.iter().enumerate() {
-            let rank = at + 1;
-            let attributes =
-                self.attributes_of(at).map(|of| format!("\t{}", Value::from(of))).unwrap_or_default();
-            // Writing to a string does not fail, here and below.
-            let mark = if neighbour.estimated { "\t~" } else { "" };
-            let Neighbour { id, distance, .. } = neighbour;
-            let index = self.indexes.name(at).map(|name| format!("\t{name}")).unwrap_or_default();
-            let _ = writeln!(text, "{query}\t{rank}\t{id}\t{distance}{index}{attributes}{mark}");
-        }
-        if let Some(Filtered { matches, .. }) = answer.filtered
-            && matches < k as u64
-        {
-            let _ = writeln!(text, "# query {query}: {matches} match");
-        }
-        if let Some(matches) = self.within {
-            let found = answer.neighbours.len();
-            let _ =
-                writeln!(text, "# query {query}: {found} within the radius of {matches} vectors that match");
-        }
-        text + &explained::text(*query, answer).unwrap_or_default()
-    }
-
-    /// What neighbour number `at` has in attributes, where it was asked for.
-    fn attributes_of(&self, at: usize) -> Option<Map<String, Value>> {
-        let count = self.attributes.len();
-        let cells = self.answer.cells.get(at * count..(at + 1) * count).filter(|_| count > 0)?;
-        Some(object(self.attributes, cells))
-    }
-}
-
-/// An answer as a line of JSON.
-#[derive(Serialize)]
-struct Line<'a> {
-    query: u64,
-    neighbours: Vec<Found<'a>>,
-    /// The limit that cut the answer short.
-    limited_by: Option<String>,
-    /// Whether no list and no page had to be left out.
-    whole: bool,
-    /// None where it aimed at no recall.
-    promise: Option<Promised>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    filter: Option<Matched>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    explanation: Option<Value>,
-}
-
-/// How the vectors that match a filter were searched.
-#[derive(Serialize)]
-struct Matched {
-    matches: u64,
-    /// None within a radius.
-    plan: Option<&'static str>,
-    /// Whether more lists were searched, since those planned held few matches.
-    widened: bool,
-}
-
-#[derive(Serialize)]
-struct Found<'a> {
-    id: u64,
-    distance: f32,
-    estimated: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    index: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    attributes: Option<Map<String, Value>>,
-}
-
-impl Told<'_> {
-    fn json(&self) -> anyhow::Result<String> {
-        let Told { query, answer, .. } = self;
-        let found = answer.neighbours.iter().enumerate().map(|(at, neighbour)| {
-            let &Neighbour { id, distance, estimated } = neighbour;
-            let index = self.indexes.name(at);
-            Found { id, distance, estimated, index, attributes: self.attributes_of(at) }
-        });
-        let line = Line {
-            query: *query,
-            neighbours: found.collect(),
-            limited_by: answer.limited_by.map(|limit| limit.to_string()),
-            whole: answer.missing.parts() == 0,
-            promise: Promised::of(answer),
-            filter: match (answer.filtered, self.within) {
-                (Some(Filtered { matches, plan, widened }), _) => {
-                    Some(Matched { matches, plan: Some(plan.name()), widened })
-                }
-                (None, within) => within.map(|matches| Matched { matches, plan: None, widened: false }),
-            },
-            explanation: explained::json(answer),
-        };
-        Ok(serde_json::to_string(&line)? + "\n")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use spandrel_engine::FilterPlan;
-    use spandrel_filter::Cell;
-
-    fn answer(ids: &[u64]) -> Answer {
-        let neighbours = ids.iter().map(|&id| Neighbour { id, distance: 0.5, estimated: false }).collect();
-        Answer { neighbours, ..Answer::default() }
-    }
-
-    fn told(answer: &Answer) -> Told<'_> {
-        Told { query: 7, answer, attributes: &[], indexes: OfIndexes::default(), within: None }
-    }
-
-    #[test]
-    fn lines_number_neighbours_and_say_where_few_match() {
-        let mut found = answer(&[4, 5]);
-        assert_eq!(told(&found).lines(10), "7\t1\t4\t0.5\n7\t2\t5\t0.5\n");
-        found.filtered = Some(Filtered { matches: 2, plan: FilterPlan::Exact, widened: false });
-        assert_eq!(told(&found).lines(10), "7\t1\t4\t0.5\n7\t2\t5\t0.5\n# query 7: 2 match\n");
-        assert_eq!(told(&found).lines(2).lines().count(), 2);
-        found.filtered = None;
-        let within = Told { within: Some(40), ..told(&found) };
-        assert!(within.lines(10).ends_with("\n# query 7: 2 within the radius of 40 vectors that match\n"));
-        assert!(within.json().unwrap().contains(r#""filter":{"matches":40,"plan":null,"widened":false}"#));
-    }
-
-    #[test]
-    fn attributes_stand_beside_distances() {
-        let cells = [Cell::I64(3), Cell::Null, Cell::I64(-1), Cell::Keyword("x".to_owned())];
-        let mut found = Answer { cells: cells.into(), ..answer(&[4, 5]) };
-        found.neighbours[1].estimated = true;
-        let told = Told { attributes: &["n".to_owned(), "k".to_owned()], ..told(&found) };
-        let lines = "7\t1\t4\t0.5\t{\"k\":null,\"n\":3}\n7\t2\t5\t0.5\t{\"k\":\"x\",\"n\":-1}\t~\n";
-        assert_eq!(told.lines(2), lines);
-        let expected = r#"{"id":5,"distance":0.5,"estimated":true,"attributes":{"k":"x","n":-1}}"#;
-        assert!(told.json().unwrap().contains(expected));
-    }
-
-    #[test]
-    fn indexes_stand_beside_distances() {
-        let (found, names) = (answer(&[4, 5]), ["a".to_owned(), "b".to_owned()]);
-        let told = Told { indexes: OfIndexes { names: &names, of: &[1, 0] }, ..told(&found) };
-        assert_eq!(told.lines(2), "7\t1\t4\t0.5\tb\n7\t2\t5\t0.5\ta\n");
-        let json = told.json().unwrap();
-        assert!(json.contains(r#"{"id":4,"distance":0.5,"estimated":false,"index":"b"}"#), "{json}");
-    }
-
-    #[test]
-    fn lines_of_json_hold_what_there_is() {
-        let mut found = answer(&[3]);
-        let expected = r#"{"query":7,"neighbours":[{"id":3,"distance":0.5,"estimated":false}],"limited_by":null,"whole":true,"promise":null"#;
-        assert_eq!(told(&found).json().unwrap(), format!("{expected}}}\n"));
-        found.filtered = Some(Filtered { matches: 2, plan: FilterPlan::Exact, widened: false });
-        let filter = r#","filter":{"matches":2,"plan":"exact","widened":false}"#;
-        assert_eq!(told(&found).json().unwrap(), format!("{expected}{filter}}}\n"));
-    }
 
     #[test]
     fn forms_by_extension() {

@@ -75,14 +75,33 @@ pub(crate) fn limit(code: i32) -> Option<Limit> {
 
 /// The answer to one query, with the indexes of its neighbours where there are several.
 pub(super) fn united(response: &v1::SearchResponse) -> UnionAnswer {
-    UnionAnswer { answer: answer(response), indexes: response.indexes.clone(), unlike: response.unlike }
+    UnionAnswer {
+        answer: answer(response),
+        indexes: response.indexes.clone(),
+        // Where they were in the answers of their indexes is not told.
+        places: Vec::new(),
+        explained: response.explained.iter().map(explained).collect(),
+        unlike: response.unlike,
+    }
+}
+
+/// How an index answered that is one of several.
+fn explained(message: &v1::ExplainedIndex) -> Answer {
+    Answer {
+        work: message.work.as_ref().map(work_of).unwrap_or_default(),
+        stages: message.work.as_ref().and_then(stages),
+        explanation: message.explanation.as_ref().map(|message| Box::new(explanation(message))),
+        ..Answer::default()
+    }
 }
 
 /// The answers to many queries, as [`united`].
 pub(super) fn all_united(response: &v1::SearchBatchResponse) -> Vec<UnionAnswer> {
-    let mut indexes = response.indexes.iter().copied();
+    let (mut indexes, several) = (response.indexes.iter().copied(), response.versions.len());
     let all = answers(response).into_iter().enumerate().map(|(number, answer)| UnionAnswer {
         indexes: indexes.by_ref().take(answer.neighbours.len()).collect(),
+        places: Vec::new(),
+        explained: response.explained.iter().skip(number * several).take(several).map(explained).collect(),
         unlike: response.unlike.get(number).copied().unwrap_or_default(),
         answer,
     });

@@ -47,7 +47,9 @@ impl Asking {
 
     /// Queries of one call of SearchBatch.
     pub(crate) fn batch(&self) -> usize {
-        let Some(documents) = &self.documents else { return BATCH };
+        // An explanation comes from each index.
+        let several = if self.options.explain { self.united.len().max(1) } else { 1 };
+        let Some(documents) = &self.documents else { return (BATCH / several).max(1) };
         let longest = documents.rows_max() as usize * self.queries.row_bytes(); // CAST: widening
         (BATCH_BYTES / longest).clamp(1, BATCH)
     }

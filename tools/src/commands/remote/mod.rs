@@ -163,9 +163,18 @@ impl ServerArgs {
         match self.index_name.len() {
             0 | 1 => Ok(self.index_name()),
             _ => {
-                let message = "`query` alone searches several indexes of a server as one, without --radius: give one --index-name";
+                let message =
+                    "`query` alone searches several indexes of a server as one: give one --index-name";
                 Err(UsageError(message.to_owned()).into())
             }
+        }
+    }
+
+    /// All indexes that are named; an empty name if none is.
+    fn index_names(&self) -> Vec<&str> {
+        match &self.index_name[..] {
+            [] => vec![""],
+            names => names.iter().map(String::as_str).collect(),
         }
     }
 

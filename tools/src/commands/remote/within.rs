@@ -1,7 +1,7 @@
 //! `spandrel query --server --radius`: all vectors within a radius, as a server finds them.
 use std::sync::Arc;
 
-use spandrel_engine::{Answer, RangeParams};
+use spandrel_engine::{Answer, RangeParams, UnionAnswer, union_within};
 use spandrel_index::{Metric, VectorSource as _};
 use spandrel_proto::v1;
 use tonic::{Code, Status};
@@ -14,20 +14,26 @@ use super::{Remote, ServerArgs, told};
 use crate::commands::search::open_queries;
 use crate::commands::serve::runtime;
 use crate::commands::within::sort;
-use crate::{Advised, Session};
+use crate::{Advised, Session, UsageError};
 
-/// Asks a server query by query; hands over each answer with its number, and how many vectors match its filter if it has one.
+/// Asks a server query by query, one index after the other; hands over each answer of all with its number, and how many vectors match its
+/// filter if it has one.
 pub(in crate::commands) fn ask_within(
     server: &ServerArgs,
     query: &Query<'_>,
     params: &RangeParams,
     session: &Session,
-    mut each: impl FnMut(u64, Answer, Option<u64>) -> anyhow::Result<()>,
+    mut each: impl FnMut(u64, UnionAnswer, Option<u64>) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let config = server.patient_config()?;
     runtime()?.block_on(async {
         let clients = server.clients(&config)?;
-        let remote = Remote::open(&clients, &config.address, server.one_index_name()?).await?;
+        let mut remotes = Vec::new();
+        for name in server.index_names() {
+            remotes.push(Remote::open(&clients, &config.address, name).await?);
+        }
+        let Some(remote) = remotes.first() else { unreachable!("an index is asked") };
+        check_alike(&remotes)?;
         let file = open_queries(remote.fit(), &query.input, query.queries, session)?;
         let meter = session.meter();
         meter.phase("searching", "queries");
@@ -41,29 +47,58 @@ pub(in crate::commands) fn ask_within(
                 [one] => Some(one),
                 all => all.get(number as usize), // CAST: usize is 64 bits here
             };
-            let request = v1::SearchRangeRequest {
-                filter: filter.cloned(),
-                embedding_version: query.embedding.embedding_version.clone(),
-                ..request(&remote, &row, params)
-            };
-            let answer = answer(&connection, remote.metric, request).await;
-            if session.is_stopped() {
-                anyhow::bail!("stopped with {number} queries answered");
-            }
-            let (answer, matches) = answer.map_err(|status| match status.code() {
-                Code::InvalidArgument => {
-                    let message = format!("query {number}: {}", status.message());
-                    Advised::new(message, "change that, and ask again").into()
+            let (mut parts, mut matching) = (Vec::new(), None);
+            for remote in &remotes {
+                let request = v1::SearchRangeRequest {
+                    filter: filter.cloned(),
+                    embedding_version: query.embedding.embedding_version.clone(),
+                    ..request(remote, &row, params)
+                };
+                let answer = answer(&connection, remote.metric, request).await;
+                if session.is_stopped() {
+                    anyhow::bail!("stopped with {number} queries answered");
                 }
-                _ => told(&config.address)(status),
-            })?;
-            each(number, answer, matches)?;
+                let (answer, matches) = answer.map_err(|status| match status.code() {
+                    Code::InvalidArgument => {
+                        let message = format!("query {number}: {}", status.message());
+                        Advised::new(message, "change that, and ask again").into()
+                    }
+                    _ => told(&config.address)(status),
+                })?;
+                parts.push(answer);
+                matching = matches.map(|matches| matches + matching.unwrap_or(0)).or(matching);
+            }
+            each(number, merged(parts, remote.metric, params, query), matching)?;
             meter.set(number + 1, file.len());
         }
         meter.finish();
         patience.tell(session);
         Ok(())
     })
+}
+
+/// The answers of all indexes together; that of one as it is.
+fn merged(mut parts: Vec<Answer>, metric: Metric, params: &RangeParams, query: &Query<'_>) -> UnionAnswer {
+    match parts.len() {
+        1 => UnionAnswer { answer: parts.pop().unwrap_or_default(), ..UnionAnswer::default() },
+        _ => union_within(parts, metric, params.max_results, query.duplicates),
+    }
+}
+
+/// Refuses indexes whose distances have no common order, or that no query fits together.
+fn check_alike(remotes: &[Remote]) -> anyhow::Result<()> {
+    let shape = |remote: &Remote| (remote.metric, remote.summary.dim, remote.summary.dtype);
+    let Some((first, others)) = remotes.split_first() else { return Ok(()) };
+    match others.iter().find(|remote| shape(remote) != shape(first)) {
+        Some(other) => {
+            let message = format!(
+                "{} and {} differ in metric, dimension or element type: search them apart and fuse the answers",
+                first.summary.name, other.summary.name
+            );
+            Err(UsageError(message).into())
+        }
+        None => Ok(()),
+    }
 }
 
 pub(super) fn request(remote: &Remote, row: &[u8], params: &RangeParams) -> v1::SearchRangeRequest {

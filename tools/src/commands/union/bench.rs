@@ -1,17 +1,22 @@
 //! `spandrel bench` of several indexes.
 use std::cell::Cell;
 
+use bytes::Bytes;
 use spandrel_datasets::Rows;
 use spandrel_engine::{Answer, Distances, QueryRows, SearchParams, recall};
 use spandrel_index::VectorSource as _;
 
 use super::{Asked, Together, Union, note_unlike};
-use crate::commands::bench::{BenchArgs, hand_out, params_of, read_truth, refuse, setup};
+use crate::Session;
+use crate::commands::bench::{
+    BenchArgs, hand_out, params_of, range_params, read_range_truth, read_truth, refuse, setup,
+};
 use crate::commands::column::ColumnFit;
+use crate::commands::filter::Compiler;
 use crate::commands::measure::{check_truth, filtered_recall};
 use crate::commands::search::{Fit, open_queries};
+use crate::commands::within::{Held, settings};
 use crate::figures::{Params, Point};
-use crate::{Session, UsageError};
 
 /// Measures all indexes of a command line as one.
 pub(in crate::commands) fn bench(args: &BenchArgs, session: &Session) -> anyhow::Result<()> {
@@ -19,9 +24,6 @@ pub(in crate::commands) fn bench(args: &BenchArgs, session: &Session) -> anyhow:
     let (Some(queries), Some(truth)) = (&args.queries, &args.truth) else {
         unreachable!("the parser asks for queries and truth of an index")
     };
-    if args.radius.radius.is_some() {
-        return Err(UsageError("--radius takes one --index".to_owned()).into());
-    }
     let compare_by = args.column.compare_by();
     let asked = Asked { compare_by, attributes: args.filter.is_filtered() };
     let union = Union::open(&args.index, &args.places, args.union, asked)?;
@@ -32,6 +34,9 @@ pub(in crate::commands) fn bench(args: &BenchArgs, session: &Session) -> anyhow:
     Union::refuse_flag(args.attention.attention_mass, "--attention-mass")?;
     let queries = Rows::read(&open_queries(Fit::of(first), &args.input, queries, session)?)?;
     let filters = union.compilers(&args.filter, queries.len(), session)?;
+    if args.radius.radius.is_some() {
+        return bench_within(args, &union, &queries, &filters, session);
+    }
     let truth = read_truth(truth, args.ids.as_deref())?;
     let vectors: u64 = union.indexes.iter().map(|index| index.vectors()).sum();
     let k = usize::try_from(vectors.min(args.k.into()))?;
@@ -77,6 +82,49 @@ pub(in crate::commands) fn bench(args: &BenchArgs, session: &Session) -> anyhow:
         let point = Point { k: Some(k as u64), recall, ..running.point(run) }; // CAST: widening
         let distances: Distances = args.places.distances;
         Ok(Point { distances: Some(distances.to_string()), params: Params::Ours(*params), ..point })
+    })?;
+    hand_out(&args.written, &setup.label, &points, "", session)
+}
+
+/// As [`bench`], for all within a radius.
+fn bench_within(
+    args: &BenchArgs,
+    union: &Union,
+    queries: &Rows,
+    filters: &[Compiler<'_>],
+    session: &Session,
+) -> anyhow::Result<()> {
+    let (Some(first), Some(truth)) = (union.indexes.first(), &args.truth) else {
+        unreachable!("there are two indexes or more, and a truth")
+    };
+    let truth = read_range_truth(args, truth)?;
+    truth.validate(queries.len())?;
+    let setup = setup(args, first);
+    for compiler in filters {
+        compiler.compile_all(setup.engine.threads, session)?;
+    }
+    let (rows, told) = (Bytes::copy_from_slice(queries.bytes()), Cell::new(false));
+    let points = setup.points_of(union, &range_params(args), session, |running, params| {
+        let callers = setup.engine.threads * running.in_flight;
+        let together = Together::new(union, &running.engines, filters, callers, session);
+        let name = format!("completeness={}", params.completeness);
+        let run = running.run(&name, queries.len() as usize, |count| {
+            let answers = together.within(0, &rows.slice(..count * queries.row_bytes()), params)?; // CAST: in memory
+            if !told.replace(true) {
+                note_unlike(&answers, session);
+            }
+            Ok(answers.into_iter().map(|united| united.answer).collect::<Vec<Answer>>())
+        })?;
+        let held = Held::of(first.metric(), &run.answers, &truth);
+        let results: usize = run.answers.iter().map(|answer| answer.neighbours.len()).sum();
+        Ok(Point {
+            distances: Some(params.distances.to_string()),
+            params: Params::Other(settings(params)),
+            recall: held.completeness,
+            average_precision: Some(held.average_precision),
+            results: Some(results as f64 / run.answers.len().max(1) as f64), // CAST: exact to 2^53
+            ..running.point(run)
+        })
     })?;
     hand_out(&args.written, &setup.label, &points, "", session)
 }

@@ -1,6 +1,7 @@
 //! Several indexes searched as one: opened, checked, asked together.
 mod bench;
 mod query;
+mod within;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -166,6 +167,18 @@ impl<'a> Together<'a> {
             }
             Ok(answers)
         };
+        let Some(first) = self.union.indexes.first() else { return Ok(Vec::new()) };
+        let metric = first.shape_of(params.compare_by).metric;
+        self.merged(ask, |parts| union(parts, metric, params.k, self.union.duplicates))
+    }
+
+    /// What `merge` makes of the answers of all indexes to each query. `ask` gives those of an index by its place; all are asked at the same
+    /// time.
+    fn merged(
+        &self,
+        ask: impl Fn(usize) -> anyhow::Result<Vec<Answer>> + Sync,
+        merge: impl Fn(Vec<Answer>) -> UnionAnswer,
+    ) -> anyhow::Result<Vec<UnionAnswer>> {
         let found: Vec<anyhow::Result<Vec<Answer>>> = thread::scope(|scope| {
             let ask = &ask;
             let threads: Vec<_> = (0..self.parts.len()).map(|at| scope.spawn(move || ask(at))).collect();
@@ -176,15 +189,13 @@ impl<'a> Together<'a> {
         for answers in found {
             of_parts.push(answers?.into_iter());
         }
-        let Some(first) = self.union.indexes.first() else { return Ok(Vec::new()) };
-        let metric = first.shape_of(params.compare_by).metric;
         let mut united = Vec::new();
         loop {
             let parts: Vec<Answer> = of_parts.iter_mut().filter_map(Iterator::next).collect();
             if parts.is_empty() {
                 return Ok(united);
             }
-            united.push(union(parts, metric, params.k, self.union.duplicates));
+            united.push(merge(parts));
         }
     }
 }

@@ -1,22 +1,20 @@
 //! `spandrel query` of several indexes.
-use spandrel_engine::{EngineConfig, QueryPlan, QueryRows, SearchParams};
+use spandrel_datasets::{Converted, VectorFile};
+use spandrel_engine::{EngineConfig, QueryPlan, QueryRows, RangeParams, SearchParams};
 use spandrel_index::VectorSource as _;
+use spandrel_index::attributes::CompileError;
 
 use super::{Asked, Together, Union, note_unlike, refuse_damages};
+use crate::Session;
 use crate::commands::column::ColumnFit;
 use crate::commands::neighbour_attributes::AttributeReader;
-use crate::commands::query::{BATCH, BATCH_WITH_ATTRIBUTES, QueryArgs, in_file, output};
+use crate::commands::query::{BATCH, BATCH_WITH_ATTRIBUTES, Output, QueryArgs, in_file, output};
 use crate::commands::search::{Fit, open_queries, read_batch};
 use crate::commands::shape::threads_default;
-use crate::{Session, UsageError};
 
 /// Searches all indexes of a command line as one.
 pub(in crate::commands) fn query(args: &QueryArgs, session: &Session) -> anyhow::Result<()> {
     let mut output = output(args, session)?;
-    if args.explain || args.radius.radius.is_some() {
-        let flag = if args.explain { "--explain" } else { "--radius" };
-        return Err(UsageError(format!("{flag} takes one --index")).into());
-    }
     let with_attributes = args.attributes.with_attributes.is_some();
     let compare_by = args.column.compare_by();
     let asked = Asked { compare_by, attributes: with_attributes || args.filter.is_filtered() };
@@ -35,7 +33,9 @@ pub(in crate::commands) fn query(args: &QueryArgs, session: &Session) -> anyhow:
     let filters = union.compilers(&args.filter, queries.len(), session)?;
     let numbers = args.attributes.choose(first.schema())?;
     let engines = union.engines(config, session)?;
-    let callers = config.threads * config.in_flight;
+    // Within a radius one query for each thread at a time: it may have many results.
+    let within = args.radius.params(args.completeness.completeness, args.places.distances);
+    let callers = if within.is_some() { config.threads } else { config.threads * config.in_flight };
     let mut together = Together::new(&union, &engines, &filters, callers, session);
     output.name_indexes(union.names.clone());
     if let Some(numbers) = numbers {
@@ -45,10 +45,16 @@ pub(in crate::commands) fn query(args: &QueryArgs, session: &Session) -> anyhow:
             together.readers.push(AttributeReader::open(index, numbers.clone())?);
         }
     }
+    if let Some(params) = within {
+        first.metric().check_radius(params.radius)?;
+        let found = query_within(args, &together, &queries, &params, output)?;
+        return refuse_damages(&engines, found);
+    }
     let column = args.column.open(ColumnFit::of(first), &args.input, queries.len(), session)?;
     let params = SearchParams {
         compare_by,
         distances: args.places.distances,
+        explain: args.explain,
         ..args.knobs.point(args.recall).search(args.k as usize) // CAST: widening
     };
     union.indexes.iter().try_for_each(|index| QueryPlan::of(&params, index).map(drop))?;
@@ -76,4 +82,37 @@ pub(in crate::commands) fn query(args: &QueryArgs, session: &Session) -> anyhow:
     meter.finish();
     let incomplete = output.finish(args.out.as_deref())?;
     refuse_damages(&engines, incomplete)
+}
+
+/// As [`query`], for all within a radius. How many answers are not whole.
+fn query_within(
+    args: &QueryArgs,
+    together: &Together<'_>,
+    queries: &Converted<VectorFile>,
+    params: &RangeParams,
+    mut output: Output<'_>,
+) -> anyhow::Result<usize> {
+    let (session, callers) =
+        together.parts.first().map_or((output.session, 1), |of| (of.session, of.callers));
+    let meter = session.meter();
+    meter.phase("searching", "queries");
+    let (mut first, mut told) = (0, false);
+    while first < queries.len() {
+        let count = (callers as u64).min(queries.len() - first); // CAST: widening
+        let rows = read_batch(queries, first, count)?;
+        // CAST: usize is 64 bits here, and below
+        let answers = together
+            .within(first as usize, &rows.into(), params)
+            .map_err(|error| in_file(error, &args.queries, first))?;
+        if !told {
+            note_unlike(&answers, session);
+            told = answers.iter().any(|answer| answer.unlike > 0);
+        }
+        let matches = (first..first + count).map(|query| together.matches(query as usize));
+        output.take_union_within(first, &answers, &matches.collect::<Result<Vec<_>, CompileError>>()?)?;
+        first += count;
+        meter.set(first, queries.len());
+    }
+    meter.finish();
+    output.finish(args.out.as_deref())
 }
