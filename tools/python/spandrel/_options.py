@@ -180,7 +180,7 @@ class Options:
             with_attributes=attributes_of(self.with_attributes),
             min_head_score=real_or_none("options.min_head_score", self.min_head_score),
             embedding_version=self.embedding_version,
-            attention_scale=self.attention_scale,
+            attention_scale=real_or_none("options.attention_scale", self.attention_scale),
         )
 
 

@@ -28,7 +28,7 @@ SEARCHES = (
     *((f"options.{name}", lambda c, v, name=name: c.search(QUERY, 1, Options(**{name: v})), NOT_WHOLE)
       for name in ("max_lists", "max_bytes", "rerank")),
     *((f"options.{name}", lambda c, v, name=name: c.search(QUERY, 1, Options(**{name: v})), NOT_REAL)
-      for name in ("recall", "epsilon", "rerank_errors", "min_head_score")),
+      for name in ("recall", "epsilon", "rerank_errors", "min_head_score", "attention_scale")),
     ("timeout", lambda c, v: c.search(QUERY, timeout=v), NOT_SECONDS),
     ("timeout", lambda c, v: c.load("a", "b", timeout=v), NOT_SECONDS),
     ("version", lambda c, v: c.load("a", "b", version=v), (0, *NOT_WHOLE)),
