@@ -150,3 +150,17 @@ fn no_list_is_left_out_by_its_distance_under_a_filter() {
     let unknown = Calibrated { recall: None, ..calibrated };
     assert!(unknown.pruning(10, aim).epsilon.is_some() && unknown.among(10, 0.5, aim).epsilon.is_none());
 }
+
+#[test]
+fn fewer_vectors_are_compared_where_fewer_match() {
+    let among = |share| thinned(56.0, 10, share);
+    assert!((among(1.0) - 56.0).abs() < 1e-9);
+    // As sentence embeddings, of 50 000 of which 5 000, 500 and 65 matched, compared 41, 31 and 21.
+    for (share, compared) in [(0.1, 41.0), (0.01, 31.0), (0.0013, 21.0)] {
+        let expected = among(share);
+        assert!((expected - compared).abs() < 5.0, "{share}: {expected}, {compared} were compared");
+    }
+    assert!(among(1e-9) >= 10.0 && among(0.0) == 10.0);
+    // Of an index that is not calibrated, and of all where fewer than wanted are compared.
+    assert_eq!([thinned(10.0, 10, 0.1), thinned(5.0, 10, 0.1)], [10.0, 10.0]);
+}
