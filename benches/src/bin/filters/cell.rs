@@ -197,7 +197,7 @@ impl Figures {
     }
 
     /// A line for programs.
-    pub(crate) fn json(&self, set: &str, codes: Tier) -> Value {
+    pub(crate) fn json(&self, set: &str, codes: Tier, vectors: Tier) -> Value {
         let (recall, error) = self.recall();
         let count = self.recalls.len().max(1) as f64; // CAST: exact to 2^53
         let plans: serde_json::Map<String, Value> =
@@ -205,6 +205,7 @@ impl Figures {
         json!({
             "set": set,
             "codes": codes.to_string(),
+            "vectors": vectors.to_string(),
             "kind": self.kind.name(),
             "correlation": self.correlation.number(),
             "share": self.share,

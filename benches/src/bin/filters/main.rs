@@ -5,9 +5,10 @@
 //! cargo run --release -p spandrel-benches --bin filters -- --data DIR --sets sift1m,text50k
 //! ```
 //! `DIR` holds a folder for each set, with `base.*bin`, `query.*bin` and `truth.ibin`. Each set is measured with codes in memory
-//! and on SSD, the vectors on SSD, by direct reads. `--codes`, `--correlations`, `--shares` and `--kinds` choose a part of the table,
-//! `--index` keeps the index that it is measured on. A cell asks up to 2 000 queries: the nearest or farthest ones of three random vectors, the anchors, whose nearest
-//! vectors match; or all queries, with random vectors that match. Filters are compiled before (cached), and with each query.
+//! and on SSD, which is read directly; vectors are on SSD. `--codes`, `--vectors`, `--correlations`, `--shares` and `--kinds` choose a
+//! part of the table, `--index` keeps the index that it is measured on. A cell asks up to 2 000 queries: the nearest or farthest ones
+//! of three random vectors, the anchors, whose nearest vectors match; or all queries, with random vectors that match. Filters are
+//! compiled before (cached), and with each query.
 //! With `--compile`, nothing is searched: what compiling each filter takes is measured alone, and what is read for it.
 mod attributes;
 mod cell;
@@ -49,6 +50,9 @@ struct Args {
     /// Where codes are, in this order
     #[arg(long, value_delimiter = ',', default_values_t = Tier::ALL)]
     codes: Vec<Tier>,
+    /// Where vectors are
+    #[arg(long, default_value_t = Tier::Ssd)]
+    vectors: Tier,
     /// How near the matches lie to the query: -1 far from it, 0 anywhere, 1 near it
     #[arg(long, value_delimiter = ',', allow_hyphen_values = true, default_values_t = Correlation::ALL)]
     correlations: Vec<Correlation>,
@@ -101,11 +105,12 @@ fn measure(args: &Args, set: &Set) -> Result<()> {
         return Compiled::all(&dir, &orders, |compiled| println!("{compiled}"));
     }
     for &codes in &args.codes {
-        let options = OpenOptions { codes: Some(codes), ..OpenOptions::default() };
+        let options = OpenOptions { codes: Some(codes), vectors: Some(args.vectors), ids: false };
         let index = Arc::new(Index::open_with(&dir, options)?);
         let config = EngineConfig { threads: args.threads, ..EngineConfig::default() };
         let engine = Engine::open(Arc::clone(&index), config)?;
-        println!("\n{}: {} vectors, codes in {codes}", set.name, set.base.len());
+        let vectors = args.vectors;
+        println!("\n{}: {} vectors, codes in {codes}, vectors in {vectors}", set.name, set.base.len());
         println!("{}", Figures::HEAD);
         for &correlation in &args.correlations {
             for share in &args.shares {
@@ -115,7 +120,7 @@ fn measure(args: &Args, set: &Set) -> Result<()> {
                     println!("{figures}");
                     if let Some(path) = &args.json {
                         let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path)?;
-                        writeln!(file, "{}", figures.json(&set.name, codes))?;
+                        writeln!(file, "{}", figures.json(&set.name, codes, vectors))?;
                     }
                 }
             }
