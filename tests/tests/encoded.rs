@@ -13,8 +13,13 @@ use spandrel_engine::{
     DocumentParams, DocumentRequest, FetchContent, FetchState, Lookup, ParamsError, SearchError,
 };
 use spandrel_index::documents::{DocumentEncoder, DocumentOffsets, EncodingScratch, EncodingSpec};
-use spandrel_index::format::{Manifest, VectorsOf};
+use spandrel_index::format::{
+    CURRENT, Current, Manifest, SectionKind, UNIT_BYTES, VectorsOf, current, hash_hex, list_hash,
+    manifest_name, section_name,
+};
 use spandrel_index::{DType, Index, Matches, Tier, VerifyError};
+use spandrel_io::FolderStore;
+use xxhash_rust::xxh3::xxh3_128;
 
 use crate::documents::set::{DIM, Set, all, config, search, set};
 use crate::documents::{BODY_AT, assert_truth, change};
@@ -274,6 +279,56 @@ fn damage_of_encoded_documents_is_found() {
         fs::write(path, good).unwrap();
     }
     verify_index(dir.path(), true).unwrap();
+}
+
+/// Puts a list's bytes in force that `change` changes, under hashes that hold.
+fn reseal_list(dir: &Path, list: u32, change: impl FnOnce(&mut [u8])) {
+    let index = Index::open(dir).unwrap();
+    let entry = index.segments()[0].directory.entry(list);
+    let at = BODY_AT + entry.offset_units as usize * UNIT_BYTES;
+    let bytes = index.list_layout().list_bytes(entry.primaries, entry.replicas);
+    let [mut codes, mut directory] = ["codes-1", "directory-1"].map(|name| fs::read(dir.join(name)).unwrap());
+    change(&mut codes[at..at + bytes]);
+    let hash = list_hash(index.uuid(), list, &codes[at..at + bytes]);
+    directory[BODY_AT + 24 * list as usize + 16..][..8].copy_from_slice(&hash.to_le_bytes());
+    let store = FolderStore::new(dir);
+    let mut manifest = Manifest::open(&store, current(&store).unwrap()).unwrap();
+    for (kind, bytes) in [(SectionKind::Codes, &codes), (SectionKind::Directory, &directory)] {
+        fs::write(dir.join(section_name(kind, 1)), bytes).unwrap();
+        let section = manifest.segments[0].sections.iter_mut().find(|of| of.kind == kind.name()).unwrap();
+        section.hash = hash_hex(xxh3_128(&bytes[BODY_AT..]));
+    }
+    let bytes = manifest.to_bytes();
+    fs::write(dir.join(manifest_name(1)), &bytes).unwrap();
+    fs::write(dir.join(CURRENT), Current::of(1, &bytes).to_bytes()).unwrap();
+}
+
+/// Codes are made of encodings that are stored nowhere: a deep verification makes these again of the tokens.
+#[test]
+fn codes_of_other_encodings_are_found_by_a_deep_verification() {
+    let base = set(DType::I8, 80, 3);
+    for codes in [Tier::Memory, Tier::Ssd] {
+        let dir = tempfile::tempdir().unwrap();
+        build(input(&base, usual()), &BuildConfig { codes, ..config(dir.path()) }).unwrap();
+        verify_index(dir.path(), true).unwrap();
+        let list = Index::open(dir.path()).unwrap().lists() - 1;
+        reseal_list(dir.path(), list, |bytes| bytes[0] ^= 16);
+        verify_index(dir.path(), false).unwrap();
+        let deep = verify_index(dir.path(), true).unwrap_err().to_string();
+        assert!(deep.contains(&format!("code of list {list}")), "{deep}");
+    }
+    // With another seed in the manifest encodings are others, and so are all codes.
+    let dir = tempfile::tempdir().unwrap();
+    build(input(&base, usual()), &config(dir.path())).unwrap();
+    let store = FolderStore::new(dir.path());
+    let mut manifest = Manifest::open(&store, current(&store).unwrap()).unwrap();
+    manifest.documents.as_mut().unwrap().encoding.as_mut().unwrap().seed += 1;
+    let bytes = manifest.to_bytes();
+    fs::write(dir.path().join(manifest_name(1)), &bytes).unwrap();
+    fs::write(dir.path().join(CURRENT), Current::of(1, &bytes).to_bytes()).unwrap();
+    verify_index(dir.path(), false).unwrap();
+    let deep = verify_index(dir.path(), true).unwrap_err().to_string();
+    assert!(deep.contains("code of list") || deep.contains("radius"), "{deep}");
 }
 
 #[test]

@@ -1,4 +1,5 @@
 //! The codes of lists against the vectors they stand for: primaries and replicas.
+use super::encodings::Encodings;
 use super::error::VerifyError;
 use super::primaries::Primaries;
 use super::radii::Radii;
@@ -36,8 +37,10 @@ pub(super) struct Recoder<'a> {
     segment: &'a Segment,
     layout: CodedLayout,
     encoder: Option<Encoder<'a>>,
-    /// None where the vectors are not kept: their codes cannot be made again.
+    /// None where the vectors are not kept.
     pages: Option<PageReader<'a>>,
+    /// What makes them where they are encodings of documents, as the machine made them that built the index.
+    encodings: Option<Encodings<'a>>,
     held: Vec<Held>,
     codes: Vec<u8>,
     vectors: Vec<u8>,
@@ -56,7 +59,8 @@ impl<'a> Recoder<'a> {
             segment,
             layout,
             encoder: segment.model.as_deref().filter(|_| same_codes).map(Encoder::new),
-            pages: segment.held(VectorsOf::Main).map(|_| PageReader::new(segment)),
+            pages: segment.held(VectorsOf::Main).map(|_| PageReader::new(segment, VectorsOf::Main)),
+            encodings: Encodings::of(segment).filter(|_| same_codes),
             held: Vec::new(),
             codes: Vec::new(),
             vectors: Vec::new(),
@@ -69,7 +73,7 @@ impl<'a> Recoder<'a> {
         }
     }
 
-    /// Takes the bytes of the next list, whose hash held, and the vectors of its primaries where these are kept.
+    /// Takes the bytes of the next list, whose hash held, and the vectors of its primaries where these are kept or can be made again.
     pub(super) fn add(
         &mut self,
         list: u32,
@@ -83,10 +87,20 @@ impl<'a> Recoder<'a> {
             .layout
             .view(bytes, entry.primaries, entry.replicas, segment.count)
             .map_err(|stray| OpenError::stray(&segment.codes.path, list, stray, segment.count))?;
-        let Some(primaries) = primaries else { return Ok(()) };
         let vectors_at = self.vectors.len();
-        for _ in 0..entry.primaries {
-            self.vectors.extend_from_slice(primaries.next_vector(segment, watch)?);
+        match (primaries, &mut self.encodings) {
+            (Some(primaries), _) => {
+                for _ in 0..entry.primaries {
+                    self.vectors.extend_from_slice(primaries.next_vector(segment, watch)?);
+                }
+            }
+            (None, Some(encodings)) => {
+                for position in segment.directory.positions(list) {
+                    self.vectors.extend(encodings.at(position, watch)?);
+                }
+            }
+            // Of a column alone: the codes cannot be made again.
+            (None, None) => return Ok(()),
         }
         self.radii.check(segment, list, self.vectors.get(vectors_at..).unwrap_or_default())?;
         if self.encoder.is_none() {
@@ -111,12 +125,15 @@ impl<'a> Recoder<'a> {
     fn compare(&mut self, watch: &mut Watch<'_>) -> Result<(), VerifyError> {
         self.wanted.sort_unstable_by_key(|wanted| wanted.position);
         for wanted in &self.wanted {
-            let Some(pages) = &mut self.pages else {
-                unreachable!("replicas are wanted where vectors are kept")
-            };
-            let record = pages.record(wanted.position, watch)?;
-            if let Some(place) = self.vectors.get_mut(wanted.at..wanted.at + record.vector.len()) {
-                place.copy_from_slice(record.vector);
+            let row_bytes = self.segment.shape().row_bytes();
+            let place = self.vectors.get_mut(wanted.at..wanted.at + row_bytes).unwrap_or_default();
+            match (&mut self.pages, &mut self.encodings) {
+                (Some(pages), _) => place.copy_from_slice(pages.record(wanted.position, watch)?.vector),
+                (None, Some(encodings)) => {
+                    let made = encodings.at(wanted.position, watch)?;
+                    place.iter_mut().zip(made).for_each(|(place, byte)| *place = byte);
+                }
+                (None, None) => unreachable!("replicas are wanted where vectors are kept or made again"),
             }
         }
         for held in std::mem::take(&mut self.held) {

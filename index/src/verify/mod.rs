@@ -9,6 +9,7 @@ mod codes;
 mod column;
 mod damage;
 mod documents;
+mod encodings;
 mod error;
 mod ids;
 mod lists;

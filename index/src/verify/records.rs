@@ -78,7 +78,7 @@ impl Records {
     }
 }
 
-/// Reads the pages of the vectors that are searched at ascending positions, each checked.
+/// Reads the pages of vectors, mostly at ascending positions, each checked.
 pub(super) struct PageReader<'a> {
     vectors: &'a StoredVectors,
     page: Vec<u8>,
@@ -87,12 +87,12 @@ pub(super) struct PageReader<'a> {
 }
 
 impl<'a> PageReader<'a> {
-    pub(super) fn new(segment: &'a Segment) -> PageReader<'a> {
-        let vectors = segment.vectors(VectorsOf::Main);
+    pub(super) fn new(segment: &'a Segment, of: VectorsOf) -> PageReader<'a> {
+        let vectors = segment.vectors(of);
         PageReader { vectors, page: vec![0; vectors.layout.page_bytes()], number: None }
     }
 
-    /// The record at a position, which must be below the number of vectors.
+    /// The record at a position, which must be below the number of records.
     pub(super) fn record(&mut self, position: u32, watch: &mut Watch<'_>) -> Result<Record<'_>, VerifyError> {
         let StoredVectors { path, layout, uuid, blob, .. } = self.vectors;
         let (number, slot) = layout.place(position);

@@ -6,7 +6,7 @@ use super::ids::FirstIds;
 use super::records::PageReader;
 use super::watch::Watch;
 use crate::Segment;
-use crate::format::OpenError;
+use crate::format::{OpenError, VectorsOf};
 
 /// Replicas remembered before they are looked up: 24 bytes each.
 pub(super) const BATCH: usize = 8 << 20;
@@ -48,7 +48,13 @@ fn content_hash(vector: &[u8], inverse_norm: Option<f32>) -> u64 {
 
 impl<'a> Replicas<'a> {
     pub(super) fn new(segment: &'a Segment, ids: &'a FirstIds) -> Replicas<'a> {
-        Replicas { segment, ids, pages: PageReader::new(segment), batch: Vec::new(), checked: 0 }
+        Replicas {
+            segment,
+            ids,
+            pages: PageReader::new(segment, VectorsOf::Main),
+            batch: Vec::new(),
+            checked: 0,
+        }
     }
 
     pub(super) fn add(&mut self, copied: Copied<'_>, watch: &mut Watch<'_>) -> Result<(), VerifyError> {
