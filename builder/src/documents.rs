@@ -1,4 +1,6 @@
 //! Documents of a build: which vectors are one.
+use std::sync::atomic::AtomicBool;
+
 use spandrel_index::Metric;
 use spandrel_index::codes::CodeSpec;
 use spandrel_index::documents::{DocumentEncoder, EncodingSpec};
@@ -17,7 +19,7 @@ pub(crate) struct DocumentsParams {
     pub(crate) count: u64,
     /// xxh3-128 of the offsets, in hex digits.
     pub(crate) offsets_hash: String,
-    /// The same of their ids, where they have some of their own.
+    /// The same of their ids, where they have some of their own; empty until [`DocumentsParams::read_ids`].
     pub(crate) ids_hash: Option<String>,
     /// Tokens of all documents.
     pub(crate) tokens: u64,
@@ -86,8 +88,17 @@ impl DocumentsParams {
         }
         let offsets_hash = hash_hex(xxh3_128(&offsets_bytes(offsets)));
         let count = offsets.documents() as u64; // CAST: usize is 64 bits
-        let ids_hash = input.document_ids().map(|ids| check_ids(ids, count)).transpose()?;
+        let ids_hash = input.document_ids().map(|_| String::new());
         Ok(Some(DocumentsParams { count, offsets_hash, tokens: offsets.rows(), ids_hash, encoding }))
+    }
+
+    /// Reads their ids, where they have some of their own, and refuses two of one id: within the memory that the plan counts for them, so that it
+    /// is checked before.
+    pub(crate) fn read_ids(&mut self, input: Input<'_>) -> Result<(), BuildError> {
+        if let Some(ids) = input.document_ids() {
+            self.ids_hash = Some(check_ids(ids, self.count)?);
+        }
+        Ok(())
     }
 
     /// How they are called in fingerprints.
@@ -162,10 +173,14 @@ pub(crate) fn read_ids(
 }
 
 impl<'a> Input<'a> {
-    /// The encodings of its documents, where lists are made of these. It was checked.
-    pub(crate) fn encoded(&self, params: Option<&DocumentsParams>) -> Option<EncodedDocuments<'a>> {
+    /// The encodings of its documents, where lists are made of these. It was checked. Reading them ends soon after `stop` becomes true.
+    pub(crate) fn encoded(
+        &self,
+        params: Option<&DocumentsParams>,
+        stop: &'a AtomicBool,
+    ) -> Option<EncodedDocuments<'a>> {
         let Encoding { spec, seed } = params?.encoding?;
-        Some(EncodedDocuments::new(self.vectors, self.documents?, spec, seed))
+        Some(EncodedDocuments::new(self.vectors, self.documents?, spec, seed, stop))
     }
 
     /// As phases take it: tokens of documents are a column of the vectors themselves, in the order of the input.

@@ -1,5 +1,6 @@
 //! Documents as the vectors that lists and codes are made of: encoded from their tokens whenever they are read, and stored nowhere.
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use spandrel_index::documents::{DocumentEncoder, DocumentOffsets, EncodingScratch, EncodingSpec};
 use spandrel_index::format::ENCODING_DTYPE;
@@ -13,6 +14,8 @@ pub(crate) struct EncodedDocuments<'a> {
     tokens: &'a dyn VectorSource,
     offsets: &'a DocumentOffsets,
     encoder: DocumentEncoder,
+    /// Set to true to stop.
+    stop: &'a AtomicBool,
     /// Of those that are reading, each when it is done.
     idle: Mutex<Vec<Scratch>>,
 }
@@ -31,9 +34,10 @@ impl<'a> EncodedDocuments<'a> {
         offsets: &'a DocumentOffsets,
         spec: EncodingSpec,
         seed: u64,
+        stop: &'a AtomicBool,
     ) -> EncodedDocuments<'a> {
         let encoder = DocumentEncoder::new(spec, tokens.dtype(), tokens.dim(), seed);
-        EncodedDocuments { tokens, offsets, encoder, idle: Mutex::default() }
+        EncodedDocuments { tokens, offsets, encoder, stop, idle: Mutex::default() }
     }
 
     /// Bytes of memory that encoding takes on some threads.
@@ -43,7 +47,7 @@ impl<'a> EncodedDocuments<'a> {
         (2 * DocumentEncoder::bytes(spec, token_dim) + threads * each) as u64 // CAST: widening
     }
 
-    /// The encoding of a document, into `scratch.row`.
+    /// The encoding of a document, into `scratch.row`. Whether to stop is looked at every few tokens: a document may have millions.
     fn encode(&self, document: usize, scratch: &mut Scratch) -> Result<(), SourceError> {
         let Scratch { tokens, encoding, row } = scratch;
         let (rows, row_bytes) = (self.offsets.rows_of(document), self.tokens.row_bytes());
@@ -54,7 +58,12 @@ impl<'a> EncodedDocuments<'a> {
             let count = at_once.min((rows.end - first) as usize); // CAST: widening
             tokens.resize(count * row_bytes, 0);
             self.tokens.read_rows(first.into(), tokens)?;
-            self.encoder.add(tokens, encoding);
+            for tokens in tokens.chunks(DocumentEncoder::TOKENS_AT_ONCE * row_bytes) {
+                if self.stop.load(Ordering::Relaxed) {
+                    return Err(SourceError::Stopped);
+                }
+                self.encoder.add(tokens, encoding);
+            }
         }
         self.encoder.finish_document(encoding, row);
         Ok(())
@@ -112,7 +121,8 @@ mod tests {
         let tokens = clustered(5000, 8);
         let offsets = DocumentOffsets::new(&[0, 3, 4, 4900, 5000], 5000).unwrap();
         let spec = "muvera:R=2,k=2,d=4".parse().unwrap();
-        let encoded = EncodedDocuments::new(&tokens, &offsets, spec, 5);
+        let stop = AtomicBool::new(false);
+        let encoded = EncodedDocuments::new(&tokens, &offsets, spec, 5, &stop);
         assert_eq!((encoded.len(), encoded.dim(), encoded.dtype()), (4, 32, DType::F32));
         let mut all = vec![0; 4 * encoded.row_bytes()];
         encoded.read_rows(0, &mut all).unwrap();
@@ -133,5 +143,47 @@ mod tests {
         }
         let error = encoded.read_rows(3, &mut all).unwrap_err();
         assert!(matches!(error, SourceError::Range { first: 3, end: 7, len: 4, .. }), "{error:?}");
+    }
+
+    /// Tokens whose caller is told to stop while they are read.
+    struct StopsWhileRead<'a> {
+        tokens: &'a dyn VectorSource,
+        stop: &'a AtomicBool,
+    }
+
+    impl VectorSource for StopsWhileRead<'_> {
+        fn len(&self) -> u64 {
+            self.tokens.len()
+        }
+
+        fn dim(&self) -> usize {
+            self.tokens.dim()
+        }
+
+        fn dtype(&self) -> DType {
+            self.tokens.dtype()
+        }
+
+        fn read_rows(&self, first: u64, out: &mut [u8]) -> Result<(), SourceError> {
+            self.stop.store(true, Ordering::Relaxed);
+            self.tokens.read_rows(first, out)
+        }
+
+        fn name(&self) -> String {
+            self.tokens.name()
+        }
+    }
+
+    /// One document of all tokens was encoded to its end before.
+    #[test]
+    fn a_long_document_is_given_up_where_it_is() {
+        let (tokens, stop) = (clustered(5000, 8), AtomicBool::new(false));
+        let offsets = DocumentOffsets::new(&[0, 5000], 5000).unwrap();
+        let stops = StopsWhileRead { tokens: &tokens, stop: &stop };
+        let spec = "muvera:R=2,k=2,d=4".parse().unwrap();
+        let encoded = EncodedDocuments::new(&stops, &offsets, spec, 5, &stop);
+        let error = encoded.read_rows(0, &mut vec![0; encoded.row_bytes()]).unwrap_err();
+        assert!(matches!(error, SourceError::Stopped), "{error:?}");
+        assert!(matches!(crate::BuildError::from(error), crate::BuildError::Stopped));
     }
 }

@@ -124,7 +124,7 @@ pub enum BuildError {
     Lock(#[from] spandrel_io::LockError),
     /// The input could not be read.
     #[error(transparent)]
-    Source(#[from] SourceError),
+    Source(SourceError),
     /// Matrices of a code cannot be used.
     #[error(transparent)]
     Binariser(#[from] BinariserError),
@@ -156,6 +156,15 @@ fn megabytes(bytes: u64) -> String {
 /// Bytes that there are in megabytes, rounded down.
 fn megabytes_left(bytes: u64) -> String {
     format!("{}MB", bytes / 1_000_000)
+}
+
+impl From<SourceError> for BuildError {
+    fn from(error: SourceError) -> BuildError {
+        match error {
+            SourceError::Stopped => BuildError::Stopped,
+            other => BuildError::Source(other),
+        }
+    }
 }
 
 impl From<crate::cluster::Stopped> for BuildError {

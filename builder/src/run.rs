@@ -72,10 +72,14 @@ pub(crate) fn build_in(
     caller: Caller<'_>,
     open: OpenStore<'_>,
 ) -> Result<BuildReport, BuildError> {
-    let params = Params::check(config, input)?;
+    let mut params = Params::check(config, input)?;
     let plan = Plan::new(&params);
     plan.check_memory()?;
-    let encoded = input.encoded(params.documents.as_ref());
+    if let Some(documents) = &mut params.documents {
+        documents.read_ids(input)?;
+    }
+    let params = params;
+    let encoded = input.encoded(params.documents.as_ref(), caller.stop);
     let input = input.with_tokens();
     let input = encoded.as_ref().map_or(input, |encoded| Input { vectors: encoded, ..input });
     binariser::check_values(input, params.code)?;

@@ -91,6 +91,9 @@ pub enum SourceError {
         /// Element type that the value does not fit.
         dtype: DType,
     },
+    /// Whoever reads was told to stop. Nothing is wrong with the source.
+    #[error("stopped")]
+    Stopped,
     /// The file shrank or the device failed since it was opened.
     #[error("{path}: reading {bytes} bytes at {offset}", path = path.display())]
     Read {

@@ -1,8 +1,9 @@
 //! Documents with ids of their own.
 use std::fs;
+use std::sync::atomic::AtomicBool;
 
-use spandrel_builder::BuildError;
-use spandrel_index::{DType, Index, VerifyError};
+use spandrel_builder::{BuildConfig, BuildError, Caller, IdSource, Input, Silent, build_for};
+use spandrel_index::{DType, Index, SourceError, VerifyError};
 
 use super::BODY_AT;
 use super::set::{Set, all, config, search, set};
@@ -62,6 +63,30 @@ fn ids_of_documents_that_do_not_fit_are_refused() {
     assert!(matches!(many, BuildError::Parameter { parameter: "--ids: number of ids", .. }), "{many}");
     let text = refused(|ids| ids.truncate(79)).to_string();
     assert!(text.contains("79") && text.contains("80, one for each document"), "{text}");
+}
+
+/// Ids that nobody may read.
+struct Unread;
+
+impl IdSource for Unread {
+    fn len(&self) -> u64 {
+        COUNT as u64
+    }
+
+    fn read_ids(&self, first: u64, _: &mut [u64]) -> Result<(), SourceError> {
+        panic!("id {first} was read before the memory was checked")
+    }
+}
+
+/// They take 8 bytes each, which the plan counts.
+#[test]
+fn ids_of_documents_are_read_after_the_memory_was_checked() {
+    let (dir, base) = (tempfile::tempdir().unwrap(), set(DType::I8, COUNT as u64, 3));
+    let little = BuildConfig { memory_bytes: 1 << 20, ..config(dir.path()) };
+    let stop = AtomicBool::new(false);
+    let caller = Caller { progress: &Silent, stop: &stop, calibrate: None };
+    let error = build_for(Input { ids: Some(&Unread), ..base.input() }, &little, caller).unwrap_err();
+    assert!(matches!(error, BuildError::Memory { allowed, .. } if allowed == 1 << 20), "{error}");
 }
 
 #[test]
