@@ -32,8 +32,8 @@ pub use file::{
 };
 pub use fuse::{FuseError, FuseParams, fuse};
 pub use generate::{
-    GenerateError, GenerateParams, GenerateTokensParams, GeneratedDocuments, Kind, TOPICS_MAX, TokenFiles,
-    generate, generate_rows, generate_tokens,
+    DOCUMENT_BYTES_MAX, GenerateError, GenerateParams, GenerateTokensParams, GeneratedDocuments, Kind,
+    TOPICS_MAX, TokenFiles, generate, generate_rows, generate_tokens,
 };
 pub use neighbours::{
     ComputeTruthError, DocumentTruthParams, Documents, K_MAX, RangeTruthParams, TruthParams,

@@ -13,12 +13,15 @@ use crate::watch::Watch;
 /// Most topics of a set: each has a vector and words in memory.
 pub const TOPICS_MAX: u32 = 1 << 16;
 
+/// Bytes of the tokens of a document at most: each thread holds some documents in memory.
+pub const DOCUMENT_BYTES_MAX: usize = 64 << 20;
+
 /// Which documents to make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GenerateTokensParams {
     /// Documents of the base.
     pub documents: u64,
-    /// Mean number of tokens of a document. Lengths vary from half of it to twice it.
+    /// Mean number of tokens of a document. Lengths vary from half of it to twice it; the longest takes no more than [`DOCUMENT_BYTES_MAX`].
     pub tokens: u16,
     /// Topics: few documents share one, so that their number decides how alike documents are. 1 to [`TOPICS_MAX`].
     pub topics: u32,
@@ -109,6 +112,19 @@ fn check(params: &GenerateTokensParams, has_queries: bool) -> Result<(), Generat
     }
     if dtype == DType::U8 {
         return Err(GenerateError::Unsigned(dtype));
+    }
+    for (what, mean) in [("tokens", tokens), ("query tokens", query_tokens)] {
+        // Lengths are up to twice the mean.
+        let max = DOCUMENT_BYTES_MAX / (2 * dtype.row_bytes(dim));
+        if usize::from(mean) > max {
+            return Err(GenerateError::LongDocuments {
+                what,
+                mean,
+                dim,
+                max,
+                limit_bytes: DOCUMENT_BYTES_MAX,
+            });
+        }
     }
     Ok(())
 }

@@ -17,7 +17,7 @@ use rayon::prelude::*;
 use spandrel_index::{DIM_MAX, DType};
 
 pub use self::documents::{
-    GenerateTokensParams, GeneratedDocuments, TOPICS_MAX, TokenFiles, generate_tokens,
+    DOCUMENT_BYTES_MAX, GenerateTokensParams, GeneratedDocuments, TOPICS_MAX, TokenFiles, generate_tokens,
 };
 pub use self::kind::Kind;
 use self::model::{Model, Scratch};
@@ -84,6 +84,23 @@ pub enum GenerateError {
     Nothing {
         /// What there would be none of.
         what: &'static str,
+    },
+    /// Documents whose tokens take more memory than a document may.
+    #[error(
+        "{mean} {what} of {dim} elements on average, expected at most {max}: the longest document takes {limit} MiB then",
+        limit = limit_bytes >> 20
+    )]
+    LongDocuments {
+        /// Which tokens.
+        what: &'static str,
+        /// Mean number of them.
+        mean: u16,
+        /// Elements of each.
+        dim: usize,
+        /// The most that there may be.
+        max: usize,
+        /// Bytes of a document at most.
+        limit_bytes: usize,
     },
     /// More topics than are kept in memory, or none.
     #[error("{0} topics, expected 1..={TOPICS_MAX}")]

@@ -258,6 +258,11 @@ fn documents_of_nothing_are_refused() {
         (GenerateTokensParams { documents: 0, ..wanted }, "documents: 0 asked for"),
         (GenerateTokensParams { tokens: 0, ..wanted }, "tokens: 0 asked for"),
         (GenerateTokensParams { topics: 0, ..wanted }, "0 topics, expected 1..=65536"),
+        (
+            GenerateTokensParams { tokens: 8193, dim: 4096, ..wanted },
+            "8193 tokens of 4096 elements on average, expected at most 8192: the longest document takes 64 MiB then",
+        ),
+        (GenerateTokensParams { query_tokens: 8193, dim: 4096, ..wanted }, "8193 query tokens of 4096"),
         (GenerateTokensParams { dim: 0, ..wanted }, "0 elements per vector"),
         (GenerateTokensParams { dtype: DType::U8, ..wanted }, "tokens of u8, expected f32, f16 or i8"),
         (GenerateTokensParams { queries: 3, ..wanted }, "3 queries asked for, but no file for them"),
