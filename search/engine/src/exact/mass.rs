@@ -49,10 +49,10 @@ mod tests {
         sum.add([1000.0, 999.0].into_iter());
         sum.add(std::iter::empty());
         let mut other = ExpSum::ZERO;
-        other.add([1001.0].into_iter());
+        other.add([1001.0, 1000.0].into_iter());
         sum.join(other);
         sum.join(ExpSum::ZERO);
-        let expected = 1001.0 + (1.0 + (-1.0_f64).exp() + (-2.0_f64).exp()).ln();
+        let expected = 1001.0 + (1.0 + 2.0 * (-1.0_f64).exp() + (-2.0_f64).exp()).ln();
         assert!((sum.ln() - expected).abs() < 1e-9, "{}", sum.ln());
     }
 }
