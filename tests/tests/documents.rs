@@ -18,6 +18,7 @@ use spandrel_engine::{
     Answer, DamagedPart, DocumentParams, DocumentRequest, Limit, Lookup, ParamsError, SearchError,
     SearchParams,
 };
+use spandrel_filter::Cell;
 use spandrel_index::codes::CodeSpec;
 use spandrel_index::documents::DocumentOffsets;
 use spandrel_index::format::{CURRENT, Current, Manifest, VectorsOf, current, manifest_name};
@@ -237,6 +238,14 @@ fn the_bytes_of_documents_depend_on_the_input_alone() {
         let error = of.build(&begun).unwrap_err();
         assert!(matches!(error, BuildError::Resume { parameter: "--ids", .. }), "{error}");
     }
+    // A cell that changed meanwhile: no document gets what is known of no input.
+    let mut other_cell = base.clone();
+    let cells = &mut other_cell.attributes.as_mut().unwrap().cells;
+    cells[7][3] = if cells[7][3] == Cell::I64(1) { Cell::I64(2) } else { Cell::I64(1) };
+    let error = other_cell.build(&begun).unwrap_err();
+    assert!(matches!(error, BuildError::Resume { .. }), "{error}");
+    assert!(error.to_string().contains("content of attributes"), "{error}");
+    assert!(Index::open(&begun.out).is_err(), "nothing is published");
     base.build(&begun).unwrap();
     verify_index(&begun.out, true).unwrap();
     let report = other.build(&config(&dir.path().join("other"))).unwrap();

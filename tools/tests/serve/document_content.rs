@@ -36,6 +36,30 @@ fn offsets(rows: usize, each: usize) -> Vec<u8> {
     words.into_iter().flat_map(u32::to_le_bytes).collect()
 }
 
+/// Long documents are read piece by piece, and the call ends at its deadline with the code of that.
+#[test]
+fn a_fetch_of_long_documents_ends_at_its_deadline() {
+    let documents = write("long-content.ibin", offsets(VECTORS as usize, VECTORS as usize / 2));
+    let (base, index) = (made().text("base.u8bin"), made().text("long-content"));
+    let fixed = ["build", "--quiet", "--base", &base, "--metric", "ip", "--out", &index, "--no-calibrate"];
+    spandrel(&[&fixed[..], &["--documents", &documents]].concat());
+    let server = Server::of(&format!("index={index}"), &["--queue-delay-ms", "60000"]);
+    run(async {
+        // 40 times 2 500 vectors.
+        let long = v1::FetchRequest { ids: [0, 1].repeat(20), ..Default::default() };
+        let config = spandrel_client::ClientConfig {
+            timeout: Some(std::time::Duration::from_millis(1)),
+            ..server.config()
+        };
+        let hasty = spandrel_client::Client::new(&config).unwrap();
+        let status = hasty.fetch(long.clone()).await.unwrap_err();
+        assert_eq!(status.code(), Code::DeadlineExceeded, "{status}");
+        let fetched = server.client().fetch(long).await.unwrap();
+        let Some(Form::Documents(documents)) = fetched.vectors.unwrap().form else { panic!("documents") };
+        assert_eq!(documents.offsets.last(), Some(&(20 * VECTORS as u32)));
+    });
+}
+
 /// An index of documents with ids and a price, and a filter for each query document.
 fn build(name: &str) -> Files {
     let file = |what: &str| format!("{name}-{what}");
