@@ -8,10 +8,15 @@ use super::runs::RunWriter;
 use crate::BuildError;
 use crate::spill::SpillWriter;
 
-/// Bytes of memory of a pair, its place while pairs are sorted included.
-const PAIR_BYTES: usize = 12;
-/// Bytes of memory of a text beside its own.
-const TEXT_BYTES: usize = 40;
+/// Bytes of memory of a pair, and of its position while pairs are sorted by text.
+const PAIR_BYTES: usize = 8 + 4;
+/// Bytes of memory of a text beside its own: where it ends; while a run is written its place in order, and where its positions end and
+/// the next one goes.
+const TEXT_BYTES: usize = 8 + 4 + 2 * 4;
+/// Bytes of memory of a place in the table of numbers.
+const PLACE_BYTES: usize = 17;
+/// Texts that one row may add to a table, as a rule, before it is looked at again.
+const ROW_TEXTS: usize = 4096;
 /// Bytes of memory of a number with its position.
 const NUMBER_BYTES: usize = 16;
 
@@ -23,11 +28,12 @@ pub(super) enum Collector {
 }
 
 impl Collector {
-    /// Bytes of memory, about.
+    /// Bytes of memory that it may take until it is written, or asked again.
     pub(super) fn memory_bytes(&self) -> usize {
         match self {
             Collector::Texts(texts) => {
-                texts.pairs.len() * PAIR_BYTES + texts.text.len() + texts.ends.len() * TEXT_BYTES
+                let table = table_bytes(texts.numbers.len(), texts.numbers.capacity());
+                texts.pairs.len() * PAIR_BYTES + texts.text.len() + texts.ends.len() * TEXT_BYTES + table
             }
             Collector::Numbers(numbers) => numbers.len() * NUMBER_BYTES,
         }
@@ -49,6 +55,17 @@ impl Collector {
             }
         }
     }
+}
+
+/// Bytes of a table that has room for `room` numbers, seven eighths of its places. One that may soon be full stands beside the one of twice as
+/// many places that follows it.
+fn table_bytes(numbers: usize, room: usize) -> usize {
+    if room == 0 {
+        return 0;
+    }
+    let places = (room * 8).div_ceil(7).next_power_of_two();
+    let tables = if room - numbers <= ROW_TEXTS { 3 } else { 1 };
+    tables * places * PLACE_BYTES
 }
 
 /// Texts, each once, and which positions have which.
@@ -135,5 +152,34 @@ impl Hasher for Hashed {
 
     fn write_u64(&mut self, hash: u64) {
         self.0 = hash;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_that_is_nearly_full_counts_with_the_next() {
+        let mut table: HashMap<u64, u32, BuildHasherDefault<Hashed>> = HashMap::default();
+        let mut last = (0, 0);
+        for number in 0..100_000_u32 {
+            let room = table.capacity();
+            // As the library lays it out: a number with its hash, and a byte.
+            let places =
+                |room: usize| if room == 0 { 0 } else { (room + 1).next_power_of_two() * PLACE_BYTES };
+            let (before, counted) = (table_bytes(table.len(), room), places(room));
+            assert!(before >= counted, "{number}: {before} of {counted}");
+            table.insert(u64::from(number).wrapping_mul(0x9E37_79B9_7F4A_7C15), number);
+            if table.capacity() > room && room > 0 {
+                assert!(
+                    before >= counted + places(table.capacity()),
+                    "{number}: {before} before it grew from {room}"
+                );
+                last = (room, before);
+            }
+        }
+        assert!(last.0 > 50_000, "{last:?}");
+        assert_eq!(table_bytes(60_000, 114_688), 131_072 * PLACE_BYTES);
     }
 }

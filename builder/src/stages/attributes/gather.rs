@@ -67,7 +67,8 @@ impl<'a> Gathering<'a> {
                 Collector::Texts(texts) => cell.texts().for_each(|text| texts.push(text, position)),
                 Collector::Numbers(numbers) => numbers.extend(cell.key().map(|key| (position, key))),
             }
-            self.held_bytes += collector.memory_bytes() - before;
+            // A table that grew may take less than it did beside the one before.
+            self.held_bytes = self.held_bytes + collector.memory_bytes() - before;
         }
         if self.held_bytes as u64 > self.state.plan.run_bytes { self.flush() } else { Ok(()) }
     }
