@@ -321,7 +321,7 @@ pub(crate) fn training_bytes(params: &Params, lists: u64) -> u64 {
         Some(_) => params.code.given_bytes(params.dim),
         None => params.code.training_bytes(params.dim, rows as usize),
     } as u64;
-    let of_threads = (params.threads * params.code.training_thread_bytes(params.dim)) as u64; // CAST: widening
+    let of_threads = params.code.training_threads_bytes(params.dim, rows as usize, params.threads) as u64; // CAST: as below
     let residuals = copies * rows * 4 * params.dim as u64 + beside + of_threads; // CAST: widening
     let compared = residuals + comparing_bytes(params);
     lists * params.head_row_bytes() as u64 + compared.max(spread_bytes(params)) // CAST: widening

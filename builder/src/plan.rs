@@ -296,6 +296,20 @@ mod tests {
     }
 
     #[test]
+    fn equal_shares_of_few_vectors_take_little_memory() {
+        let needed = |vectors, threads, uniform| {
+            let code = CodeSpec::Products { quantisers: 4, bits: 8, rotated: false, uniform };
+            training_bytes(&Params { threads, ..params(32, vectors, code) }, 2)
+        };
+        assert!(needed(300, 64, true) < needed(300, 64, false) + (2 << 20));
+        // Four sub-quantisers at once, of 16 384 rows and how near each is to 256 centroids.
+        let [one, four, many] = [1, 4, 64].map(|threads| needed(1_000_000, threads, true));
+        assert!(
+            one > needed(1_000_000, 1, false) + (16 << 20) && four > one + 3 * (16 << 20) && many == four
+        );
+    }
+
+    #[test]
     fn the_sample_of_the_spread_is_counted() {
         // As floats for any type: 4 096 vectors, fewer where they are wide, but at least 128 or all of them.
         for (dim, vectors, expected) in [

@@ -125,11 +125,12 @@ impl CodeSpec {
         }
     }
 
-    /// Bytes of memory that training takes for each thread, where that is much.
-    pub fn training_thread_bytes(self, dim: usize) -> usize {
+    /// Bytes of memory that training on `residuals` takes on `threads` threads, where that is much.
+    pub fn training_threads_bytes(self, dim: usize, residuals: usize, threads: usize) -> usize {
         match self {
             CodeSpec::Products { quantisers, bits, uniform: true, .. } => {
-                uniform_bytes(dim.div_ceil(quantisers as usize), bits)
+                let quantisers = quantisers as usize;
+                threads.min(quantisers) * uniform_bytes(residuals, dim.div_ceil(quantisers), bits)
             }
             _ => 0,
         }

@@ -7,20 +7,20 @@ const ROWS: usize = 16_384;
 const ROUNDS: usize = 8;
 /// Steps by which shares are evened out in a round.
 const EVENINGS: usize = 16;
-/// Least squared distance beyond that of the nearest centroid that makes a centroid `e` times less likely, over the mean squared
+/// Squared distance beyond that of the nearest centroid that makes a centroid `e` times less likely, over the mean squared
 /// distance to the nearest.
 const TEMPERATURE: f32 = 0.25;
 /// Floats that are added up side by side.
 const LANES: usize = 16;
 
-/// Bytes that [`spread`] takes for rows of `width` dimensions: rows, as they are and packed, and how near each is to each centroid.
-pub(in crate::codes) fn uniform_bytes(width: usize, bits: u8) -> usize {
-    ROWS * 4 * (2 * width + (1 << bits))
+/// Bytes that [`spread`] takes for `rows` rows of `width` dimensions: rows, as they are and packed, and how near each is to each centroid.
+pub(in crate::codes) fn uniform_bytes(rows: usize, width: usize, bits: u8) -> usize {
+    rows.min(ROWS) * 4 * (2 * width + (1 << bits))
 }
 
-/// Moves centroids to the means of equal shares of the rows, as RepCONC (Zhan et al., WSDM 2022) assigns: of all ways to
-/// give each centroid a share of the same size, the one of the least squared distance, found by Sinkhorn's iteration (Cuturi, NIPS
-/// 2013). Fewer rows than two a centroid are left where they are.
+/// Moves centroids to the means of equal shares of the rows, as RepCONC (Zhan et al., WSDM 2022) assigns: of the
+/// ways to give all centroids a share of about the same size, nearly the one of the least squared distance, by Sinkhorn's iteration
+/// (Cuturi, NIPS 2013). Centroids of fewer rows than two each stay where they are.
 pub(super) fn spread(rows: &[f32], width: usize, centroids: &mut [f32]) {
     let entries = centroids.len() / width;
     let step = (rows.len() / width).div_ceil(ROWS).max(1);
