@@ -1,4 +1,5 @@
 //! Why an index cannot be used.
+use std::error::Error as _;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -199,6 +200,12 @@ impl OpenError {
             | OpenError::Read { path, .. } => path,
             OpenError::Approved { source, .. } => source.path(),
         }
+    }
+
+    /// It and its causes, in one line.
+    pub fn with_causes(&self) -> String {
+        let causes = std::iter::successors(self.source(), |&cause| cause.source());
+        causes.fold(self.to_string(), |told, cause| format!("{told}: {cause}"))
     }
 
     /// A [`OpenError::Field`] from anything printable.

@@ -52,8 +52,8 @@ fn of_kind(
 
 impl Index {
     /// Its sections, of the files that are open.
-    pub(crate) fn each_open(&self) -> impl Iterator<Item = Each<'static>> {
-        let recall = self.stored_recall().into_iter().map(super::recall::StoredRecall::read);
-        self.segments().iter().flat_map(|segment| segment.read_each()).chain(recall)
+    pub(crate) fn each_open<'a>(&'a self, stop: &'a AtomicBool) -> impl Iterator<Item = Each<'a>> {
+        let recall = self.stored_recall().into_iter().map(move |recall| recall.read(stop));
+        self.segments().iter().flat_map(move |segment| segment.read_each(stop)).chain(recall)
     }
 }

@@ -54,8 +54,8 @@ impl StoredRecall {
     }
 
     /// The section from its beginning.
-    pub(crate) fn read(&self) -> Result<SectionReader<'static>, OpenError> {
+    pub(crate) fn read<'a>(&self, stop: &'a AtomicBool) -> Result<SectionReader<'a>, OpenError> {
         let blob = Arc::clone(&self.blob);
-        SectionReader::of(blob, &self.entry, SectionKind::Recall, &self.shape, &UNSTOPPED)
+        SectionReader::of(blob, &self.entry, SectionKind::Recall, &self.shape, stop)
     }
 }

@@ -256,8 +256,11 @@ impl Segment {
     }
 
     /// Every section, from its beginning.
-    pub(super) fn read_each(&self) -> impl Iterator<Item = Result<SectionReader<'static>, OpenError>> {
-        self.sections.iter().map(|section| section.read(&UNSTOPPED))
+    pub(super) fn read_each<'a>(
+        &'a self,
+        stop: &'a AtomicBool,
+    ) -> impl Iterator<Item = Result<SectionReader<'a>, OpenError>> {
+        self.sections.iter().map(move |section| section.read(stop))
     }
 
     /// Whether it has a file of a kind.

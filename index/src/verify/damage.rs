@@ -36,7 +36,7 @@ pub(super) fn with_others<'a>(first: VerifyError, sections: impl Iterator<Item =
     VerifyError::Several { damaged: told, more }
 }
 
-/// Reads a section to its end, whoever waits.
+/// Reads a section to its end.
 fn read_whole(mut section: SectionReader<'_>) -> Result<(), OpenError> {
     let mut piece = vec![0; PIECE_BYTES];
     while section.left() > 0 {

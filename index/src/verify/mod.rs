@@ -99,7 +99,7 @@ pub fn verify_open(
     stop: &AtomicBool,
 ) -> Result<VerifyReport, VerifyError> {
     check(index, deep, false, Watch::new(progress, stop, index.manifest().index_bytes()))
-        .map_err(|first| damage::with_others(first, index.each_open()))
+        .map_err(|first| damage::with_others(first, index.each_open(stop)))
 }
 
 /// Verifies an index; `just_opened` says that opening has read what stays in memory a moment ago.
@@ -125,7 +125,7 @@ fn check(
     let same_kernels = manifest.build.kernels == Variant::best().name();
     if let Some(recall) = index.stored_recall() {
         watch.name("memory");
-        let section = recall.read()?;
+        let section = recall.read(watch.stop())?;
         if just_opened { watch.step(section.file_bytes())? } else { hash(section, &mut watch)? }
     }
     for segment in index.segments() {

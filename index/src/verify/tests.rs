@@ -234,4 +234,22 @@ fn it_stops_when_told() {
         let stopped = verify(dir.path(), deep, &mut |_| {}, &AtomicBool::new(true));
         assert!(matches!(stopped, Err(VerifyError::Stopped { .. })));
     }
+    // Also while the other files are read after one was found damaged.
+    let first = |index: &Index| OpenError::MissingFile {
+        path: index.segments()[0].file(SectionKind::Heads).path().to_owned(),
+    };
+    let index = Index::open(dir.path()).unwrap();
+    for entry in std::fs::read_dir(dir.path()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(['h', 'i', 'v'])) {
+            let mut bytes = fs::read(&path).unwrap();
+            *bytes.last_mut().unwrap() ^= 1;
+            fs::write(&path, bytes).unwrap();
+        }
+    }
+    for (is_stopped, finds) in [(false, true), (true, false)] {
+        let stop = AtomicBool::new(is_stopped);
+        let error = damage::with_others(first(&index).into(), index.each_open(&stop));
+        assert_eq!(matches!(error, VerifyError::Several { .. }), finds, "{error}");
+    }
 }

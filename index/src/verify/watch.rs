@@ -35,6 +35,11 @@ impl<'a> Watch<'a> {
         Watch { progress, stop, what: "", done_bytes: 0, total_bytes, reported_bytes: 0 }
     }
 
+    /// What says that it is to give up.
+    pub(super) fn stop(&self) -> &'a AtomicBool {
+        self.stop
+    }
+
     /// Says what is read from here on.
     pub(super) fn name(&mut self, what: &'static str) {
         self.what = what;

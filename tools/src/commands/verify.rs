@@ -37,15 +37,10 @@ pub(super) fn run(args: &VerifyArgs, session: &Session) -> anyhow::Result<()> {
 fn told(error: VerifyError, dir: &Path) -> anyhow::Error {
     let VerifyError::Several { damaged, more } = error else { return error.into() };
     let head = format!("{}: {} files are damaged", dir.display(), damaged.len() + more);
-    let mut lines: Vec<String> = damaged.iter().map(line).collect();
+    let mut lines: Vec<String> = damaged.iter().map(OpenError::with_causes).collect();
     lines.extend((more > 0).then(|| format!("and {more} more")));
     let last = anyhow::Error::msg(lines.pop().unwrap_or_default());
     lines.into_iter().rev().fold(last, anyhow::Error::context).context(head)
-}
-
-/// What is wrong with a file, with its causes.
-fn line(error: &OpenError) -> String {
-    anyhow::Chain::new(error).map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// What was checked, for programs.
