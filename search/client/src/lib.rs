@@ -145,11 +145,7 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub fn new(config: &ClientConfig) -> Result<Client, ClientError> {
-        let endpoints: Vec<Endpoint> = config
-            .address
-            .split(',')
-            .map(|address| endpoint(address, config.tls.as_ref()))
-            .collect::<Result<_, _>>()?;
+        let endpoints = endpoints(&config.address, config.tls.as_ref())?;
         let channel = match endpoints.as_slice() {
             [one] => one.connect_lazy(),
             _ => Channel::balance_list(endpoints.into_iter()),
@@ -298,10 +294,18 @@ fn timed<T>(message: T, deadline: Instant) -> Request<T> {
     request
 }
 
-fn endpoint(address: &str, tls: Option<&ClientTls>) -> Result<Endpoint, ClientError> {
-    let Address { authority, asks_tls } = Address::read(address, tls.is_some())?;
+/// Of addresses with commas between them. Where one asks for TLS all have it: the token goes to each.
+fn endpoints(addresses: &str, tls: Option<&ClientTls>) -> Result<Vec<Endpoint>, ClientError> {
+    let each = || addresses.split(',');
+    let asked = each().map(|address| Ok(Address::read(address, false)?.asks_tls));
+    let asks_tls = asked.collect::<Result<Vec<bool>, BadAddress>>()?.contains(&true);
     let of_system = ClientTls::default();
     let tls = tls.or(asks_tls.then_some(&of_system));
+    each().map(|address| endpoint(address, tls)).collect()
+}
+
+fn endpoint(address: &str, tls: Option<&ClientTls>) -> Result<Endpoint, ClientError> {
+    let Address { authority, .. } = Address::read(address, tls.is_some())?;
     let scheme = if tls.is_some() { "https" } else { "http" };
     let endpoint = Endpoint::from_shared(format!("{scheme}://{authority}"))
         .map_err(|source| ClientError::Address { address: address.to_owned(), source })?;
@@ -330,4 +334,22 @@ fn tls_config(tls: &ClientTls, host: &str) -> Result<ClientTlsConfig, ClientErro
         config = config.identity(Identity::from_pem(fs_err::read(certificate)?, fs_err::read(key)?));
     }
     Ok(config)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tls_for_one_address_is_tls_for_all() {
+        let schemes = |addresses| -> Vec<String> {
+            let endpoints = endpoints(addresses, None).unwrap();
+            endpoints.iter().map(|of| of.uri().scheme_str().unwrap().to_owned()).collect()
+        };
+        assert_eq!(schemes("a:1,http://b:2"), ["http", "http"]);
+        assert_eq!(schemes("https://a:1,b:2"), ["https", "https"]);
+        assert_eq!(schemes("a:1,https://b:2/"), ["https", "https"]);
+        let refused = endpoints("https://a:1,http://b:2", None).unwrap_err();
+        assert!(refused.to_string().contains("http:// is without TLS"), "{refused}");
+    }
 }
