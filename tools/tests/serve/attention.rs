@@ -82,7 +82,8 @@ fn answers_tell_the_share_of_the_attention_mass_that_they_hold() {
             let any = v1::Distances::Any as i32;
             let filter = Some(v1::Filter::text("id = 3"));
             for (options, says) in [
-                (scaled(0.0), "0, expected a finite number of more than 0"),
+                (scaled(0.0), "0, expected more than 0 and at most 1e38"),
+                (scaled(1e39), "expected more than 0 and at most 1e38"),
                 (scaled(f64::NAN), "NaN, expected"),
                 (v1::SearchOptions { filter, ..scaled(1.0) }, "not taken with filter"),
                 (v1::SearchOptions { distances: any, ..scaled(1.0) }, "not taken with distances"),

@@ -129,12 +129,14 @@ impl ExactSearch {
         ExactSearch { mass: Some(Mass { scale, sums }), ..self }
     }
 
-    /// The share of the attention mass that some neighbours of a query hold, once every piece went past; none where no mass was summed.
+    /// The share of the attention mass that some neighbours of a query hold, once every piece went past, at most 1; none where no mass was
+    /// summed.
     pub fn mass_of(&self, number: usize, neighbours: &[Neighbour]) -> Option<f64> {
         let Mass { scale, sums } = self.mass.as_ref()?;
         let all = sums.get(number)?.lock().unwrap_or_else(PoisonError::into_inner).ln();
         let weight = |of: &Neighbour| (scale * f64::from(of.distance) - all).exp();
-        Some(neighbours.iter().map(weight).sum())
+        // Lists of exact vectors know neighbours of which the page is damaged, and is left out of the sum.
+        Some(neighbours.iter().map(weight).sum::<f64>().min(1.0))
     }
 
     /// Pages that were damaged or could not be read so far.

@@ -15,12 +15,17 @@ use crate::refusal::Refusal;
 use crate::served::Served;
 
 const FIELD: &str = "options.attention_scale";
+const SCALE_MAX: f64 = 1e38;
 
 /// Refuses a mass that is not told: of what is no sum over all vectors, or of estimates.
 pub(super) fn check(ask: &Ask, index: &Index) -> Result<(), Refusal> {
     let Some(scale) = ask.attention_scale else { return Ok(()) };
-    if !(scale.is_finite() && scale > 0.0) {
-        return Err(Refusal::field(FIELD, format!("{scale}, expected a finite number of more than 0")));
+    // So that products with scores are finite.
+    if !(scale > 0.0 && scale <= SCALE_MAX) {
+        return Err(Refusal::field(
+            FIELD,
+            format!("{scale}, expected more than 0 and at most {SCALE_MAX:e}"),
+        ));
     }
     let found = index.metric();
     if found != Metric::InnerProduct {
@@ -42,7 +47,8 @@ pub(super) fn check(ask: &Ask, index: &Index) -> Result<(), Refusal> {
 /// Queries on their way past every vector.
 pub(super) struct Attention<'a> {
     search: Arc<ExactSearch>,
-    _room: Room<'a>,
+    /// For its queries and for what is kept of each piece.
+    _rooms: [Room<'a>; 2],
 }
 
 impl<'a> Attention<'a> {
@@ -55,9 +61,10 @@ impl<'a> Attention<'a> {
     ) -> Result<Option<Attention<'a>>, Refusal> {
         let Some(scale) = scale else { return Ok(None) };
         let count = rows.len() / served.index().row_bytes();
-        let _room = call.entry.room(count.saturating_mul(ExactSearch::query_bytes(1)), FIELD)?;
+        let queries = call.entry.room(count.saturating_mul(ExactSearch::query_bytes(1)), FIELD)?;
         let search = ExactSearch::new(served.index(), rows.clone(), 1, Vec::new())?.with_mass(scale);
-        Ok(Some(Attention { search: Arc::new(search), _room }))
+        let pieces = call.entry.room(search.pieces().saturating_mul(size_of::<f32>()), FIELD)?;
+        Ok(Some(Attention { search: Arc::new(search), _rooms: [queries, pieces] }))
     }
 
     /// What it is to the engine: its pieces are like queries.

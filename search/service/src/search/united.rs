@@ -68,7 +68,7 @@ impl Local {
             Box::pin(self.search_in(served, ask.clone(), Some(leave), call))
         });
         let found = side_by_side(searches.collect()).await?;
-        merge(found, &names, terms).await
+        merge(found, &names, terms, call).await
     }
 
     /// Refuses what indexes that do not fit each other, or one of them, would refuse, before anything is done with what came.
@@ -202,13 +202,25 @@ async fn side_by_side<T>(searches: Vec<Searching<'_, T>>) -> Result<Vec<T>, Refu
 }
 
 /// What several indexes found, as if one had.
-async fn merge<'a>(mut found: Vec<Found<'a>>, names: &[String], terms: Terms) -> Result<Found<'a>, Refusal> {
+async fn merge<'a>(
+    mut found: Vec<Found<'a>>,
+    names: &[String],
+    terms: Terms,
+    call: Call<'a>,
+) -> Result<Found<'a>, Refusal> {
     let queries = found.iter().map(|found| found.answers.len()).min().unwrap_or_default();
     let efforts = (0..queries).map(|number| effort(&found, number)).collect();
     let versions = names.iter().cloned().zip(found.iter().map(|found| found.version.clone())).collect();
     let held: Vec<u64> = found.iter().map(|found| found.held).collect();
     let filters = found.iter_mut().map(|found| found.filter.take()).collect();
     let rows: Option<Vec<Rows>> = found.iter_mut().map(|found| found.vectors.take()).collect();
+    // Beside those of each index, which are held until all are merged.
+    let vectors_room = match &rows {
+        Some(rows) => {
+            Some(call.entry.room(Vectors::bytes_most(rows, queries, terms.k), "options.with_vectors")?)
+        }
+        None => None,
+    };
     let parts: Vec<Vec<Answer>> = found.iter_mut().map(|found| std::mem::take(&mut found.answers)).collect();
     let neighbours: usize = parts.iter().flatten().map(|answer| answer.neighbours.len()).sum();
     let (merged, vectors) = match neighbours > PIECE {
@@ -221,6 +233,7 @@ async fn merge<'a>(mut found: Vec<Found<'a>>, names: &[String], terms: Terms) ->
     let mut rest = found.into_iter();
     let Some(mut whole) = rest.next() else { return Err(Refusal::field("indexes", "none given")) };
     rest.for_each(|part| whole.room.join(part.room));
+    vectors_room.into_iter().for_each(|room| whole.room.join(room));
     let mut united = United { versions, efforts, filters, ..United::default() };
     let mut answers = Vec::with_capacity(queries);
     for of in merged {
@@ -245,7 +258,7 @@ fn answers(
     let Terms { metric, k, duplicates, deadline } = terms;
     let mut parts: Vec<_> = parts.into_iter().map(Vec::into_iter).collect();
     let mut merged = Vec::with_capacity(queries);
-    let mut vectors = rows.map(Vectors::of);
+    let mut vectors = rows.map(|rows| Vectors::of(rows, queries, k));
     for _ in 0..queries {
         if Instant::now() >= deadline {
             return Err(Refusal::Deadline);
@@ -271,12 +284,20 @@ struct Vectors {
 }
 
 impl Vectors {
-    fn of(parts: Vec<Rows>) -> Vectors {
+    /// Bytes of the vectors of `k` neighbours for each query, or of all that there are.
+    fn bytes_most(parts: &[Rows], queries: usize, k: usize) -> usize {
+        let row_bytes = parts.first().map_or(0, |first| first.dtype.bytes() * first.dim);
+        let all = parts.iter().map(|part| part.data.len()).sum();
+        queries.saturating_mul(k).saturating_mul(row_bytes).min(all)
+    }
+
+    fn of(parts: Vec<Rows>, queries: usize, k: usize) -> Vectors {
+        let data = Vec::with_capacity(Vectors::bytes_most(&parts, queries, k));
         let taken = vec![0; parts.len()];
         // An index without neighbours tells no other type and dimension than the others.
         let first = parts.first();
         let (dtype, dim) = first.map_or((DType::F32, 0), |first| (first.dtype, first.dim));
-        Vectors { parts, taken, merged: Rows { dtype, dim, data: Vec::new(), offsets: None } }
+        Vectors { parts, taken, merged: Rows { dtype, dim, data, offsets: None } }
     }
 
     /// Takes the vectors of the neighbours of a query, of which each index gave a number.
