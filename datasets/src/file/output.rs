@@ -5,6 +5,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use fs_err::OpenOptions;
+use spandrel_index::format::CURRENT;
 use spandrel_io::{FileWriter, Naming, Sink, sync_name};
 
 /// Symbolic links followed: the limit of Linux.
@@ -56,6 +57,11 @@ impl OutputFile {
         let path = linked(path)?;
         if path.file_name().is_none() {
             let message = format!("{}: not a file's name", path.display());
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
+        if path.exists() && path.parent().is_some_and(|folder| folder.join(CURRENT).exists()) {
+            let message =
+                format!("{}: a file of an index, which is not written over; write elsewhere", path.display());
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
         let writer = FileWriter::create(&path)?.with_head(head_bytes)?;

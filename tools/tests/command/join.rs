@@ -247,8 +247,11 @@ fn an_interrupted_join_goes_on_to_the_same_bytes() {
     };
     assert!(again(&[]).contains("a join was begun here"));
     assert!(again(&["--resume", "--k", "9"]).contains("a join of another --k was begun here"));
-    // A state that cannot be is refused, and so are answers that are not those that were written.
     let folder = Path::new(&out).with_extension("ibin.join");
+    let lock = spandrel_io::FolderLock::acquire(&folder).unwrap();
+    assert!(again(&["--resume"]).contains("another process"));
+    drop(lock);
+    // A state that cannot be is refused, and so are answers that are not those that were written.
     let (state, answers) = (folder.join("state.json"), folder.join("answers-000"));
     let good = fs::read_to_string(&state).unwrap();
     let changed = |key: &str, to: Value| {

@@ -295,3 +295,15 @@ proptest! {
         let _ = npy::parse(text.as_bytes());
     }
 }
+
+#[test]
+fn a_file_of_an_index_is_not_written_over() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["CURRENT", "vectors-1"] {
+        std::fs::write(dir.path().join(name), b"whole").unwrap();
+        let refused = crate::write_file(&dir.path().join(name), b"other").unwrap_err();
+        assert!(refused.to_string().contains("a file of an index"), "{refused}");
+        assert_eq!(std::fs::read(dir.path().join(name)).unwrap(), b"whole");
+    }
+    crate::write_file(&dir.path().join("answers"), b"new").unwrap();
+}

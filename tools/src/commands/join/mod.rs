@@ -151,7 +151,7 @@ impl<'a> Joining<'a> {
             units::bytes(memory.most() as f64),
             units::bytes(params.memory_bytes as f64)
         ));
-        let folder = StateFolder::of(&args.out);
+        let mut folder = StateFolder::of(&args.out);
         folder.check(args.resume)?;
         meter.phase("finding the lists of queries", "queries");
         let source = queries.map(|queries| queries as &dyn VectorSource);

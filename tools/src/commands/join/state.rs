@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use spandrel_engine::JoinParams;
+use spandrel_io::FolderLock;
 
 use super::answers::{Answers, Cut, FileState};
 use crate::{Advised, write_file};
@@ -115,13 +116,15 @@ impl State {
 
 pub(super) struct StateFolder {
     dir: PathBuf,
+    /// Once it is open.
+    lock: Option<FolderLock>,
 }
 
 impl StateFolder {
     pub(super) fn of(out: &Path) -> StateFolder {
         let mut name = out.as_os_str().to_owned();
         name.push(".join");
-        StateFolder { dir: name.into() }
+        StateFolder { dir: name.into(), lock: None }
     }
 
     fn file(&self) -> PathBuf {
@@ -140,14 +143,15 @@ impl StateFolder {
 
     /// Begins a join, or goes on with the one that is there. `queries_before` says how many rows the groups before one have.
     pub(super) fn open(
-        &self,
+        &mut self,
         fresh: State,
         resume: bool,
         queries_before: &dyn Fn(usize) -> u64,
     ) -> anyhow::Result<(State, Answers)> {
+        fs_err::create_dir_all(&self.dir)?;
+        self.lock = Some(FolderLock::acquire(&self.dir)?);
         let begun = self.file().exists() && resume;
         if !begun {
-            fs_err::create_dir_all(&self.dir)?;
             let mut answers = Answers::open(&self.dir, fresh.cut())?;
             self.checkpoint_of(&fresh, &mut answers)?;
             return Ok((fresh, answers));
