@@ -170,11 +170,9 @@ pub fn expected_number(error: &clap::Error, words: &[OsString]) -> Option<String
         },
         ErrorKind::UnknownArgument => {
             let Some(ContextValue::String(unknown)) = error.get(ContextKind::InvalidArg) else { return None };
-            let digits = unknown.strip_prefix('-')?;
-            digits.starts_with(|c: char| c.is_ascii_digit() || c == '.').then_some(())?;
             // Of `-12` the parser names `-1`.
-            let at =
-                words.iter().position(|word| word.to_str().is_some_and(|word| word.starts_with(unknown)))?;
+            let is_it = |word: &str| word.starts_with(unknown) && word.parse::<f64>().is_ok();
+            let at = words.iter().position(|word| word.to_str().is_some_and(is_it))?;
             let flag = words.get(at.checked_sub(1)?)?.to_str().filter(|flag| flag.starts_with("--"))?;
             Some(format!("{flag} takes no negative number"))
         }

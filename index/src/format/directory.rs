@@ -76,7 +76,7 @@ fn list_seed(uuid: u128, list: u32) -> u64 {
     (uuid as u64).wrapping_add(u64::from(list).wrapping_mul(0x9E37_79B9_7F4A_7C15))
 }
 
-/// The directory of one segment. What is known of a list lies together: a search reads one cache line for each of its lists,
+/// The directory of one segment. What is known of a list lies together: a search reads a cache line or two for each of its lists,
 /// far apart.
 #[derive(Debug)]
 pub struct Directory {

@@ -326,7 +326,7 @@ impl Registry {
 
     fn outside(&self, path: &str) -> Refusal {
         let roots: Vec<String> = self.roots.iter().map(|root| format!("--root {}", root.display())).collect();
-        let roots = if roots.is_empty() { "none, no --root".to_owned() } else { roots.join(" ") };
+        let roots = if roots.is_empty() { "none".to_owned() } else { roots.join(" ") };
         Refusal::Outside { path: path.to_owned(), roots }
     }
 }

@@ -8,7 +8,7 @@ use tokio::time::{sleep, timeout};
 
 use super::comparing::{Comparing, Recall};
 use super::kept::Asked;
-use super::tally::{Compared, Correction, Measured};
+use super::tally::{Compared, Correction};
 use crate::registry::Registry;
 use crate::served::Served;
 use crate::stopping::Stopping;
@@ -137,8 +137,10 @@ fn finish(served: &Served, measuring: &Recall, comparing: &Comparing) {
     }
     if measuring.corrects {
         for Correction { caller, measured, misses } in measuring.tally.correct() {
-            let Measured { asked: Asked { k, target, misses: before }, estimate, .. } = measured;
-            let (index, recall) = (&served.config.name, estimate.recall);
+            // A fall is one of the queries that were promised their target.
+            let told = if measured.is_under() { measured.promised } else { measured.estimate };
+            let Asked { k, target, misses: before } = measured.asked;
+            let (index, recall) = (&served.config.name, told.recall);
             let aim = if misses > before { "higher" } else { "lower again" };
             tracing::info!(
                 index,
