@@ -98,6 +98,8 @@ pub fn calibrate(
     let pool = ThreadPoolBuilder::new().num_threads(threads).build();
     let pool = pool.map_err(|source| CalibrateError::Threads { threads, source })?;
     let index = Index::open_unpublished(dir, manifest.clone(), placement.open)?;
+    let memory = index.memory();
+    let placement = placement.beside(memory.attributes + memory.documents);
     check_held(VectorsOf::Main, &index).map_err(SearchError::from)?;
     let known = given.map_or(usize::MAX, |given| given.neighbours_max());
     let is_wanted = |&k: &u32| u64::from(k) < index.vectors() && k as usize <= known;

@@ -75,6 +75,11 @@ impl Placement {
         Placement::of_sizes(sizes, limits)
     }
 
+    /// The same beside parts of the index whose bytes are known once they are in memory.
+    pub(super) fn beside(self, bytes: usize) -> Placement {
+        Placement { recordings_bytes: self.recordings_bytes.saturating_sub(bytes), ..self }
+    }
+
     fn of_sizes(sizes: Sizes, limits: CalibrateLimits) -> Placement {
         let Sizes { entries, lists, codes, vectors, resident, coded, meant_for } = sizes;
         let tier = if codes > CODES_BYTES_MAX { Tier::Ssd } else { meant_for };
@@ -103,6 +108,15 @@ impl Placement {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn parts_that_are_known_later_leave_less_for_recordings() {
+        let placement = of(sizes(1 << 20, Tier::Memory), 2, 1 << 30);
+        let left = placement.recordings_bytes;
+        assert!(left > 40 << 20);
+        assert_eq!(placement.beside(40 << 20).recordings_bytes, left - (40 << 20));
+        assert_eq!(placement.beside(left + 1), Placement { recordings_bytes: 0, ..placement });
+    }
 
     /// An index of 10 000 lists.
     fn sizes(codes: u64, meant_for: Tier) -> Sizes {
