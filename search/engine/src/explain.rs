@@ -59,6 +59,13 @@ impl<T> Default for First<T> {
 }
 
 impl<T> First<T> {
+    /// Takes the first, and counts the others without making them.
+    pub(crate) fn extend(&mut self, mut items: impl ExactSizeIterator<Item = T>) {
+        let room = EXPLAINED_MAX - self.items.len();
+        self.items.extend(items.by_ref().take(room));
+        self.more += items.len() as u32; // CAST: documents are u32
+    }
+
     pub(crate) fn push(&mut self, item: T) {
         if self.items.len() < EXPLAINED_MAX {
             self.items.push(item);
@@ -328,6 +335,9 @@ mod tests {
         let mut first = First::default();
         (0..300).for_each(|number| first.push(number));
         assert_eq!((first.items.len(), first.items.last(), first.more), (256, Some(&255), 44));
+        let (mut extended, mut made) = (First::default(), 0);
+        extended.extend((0..300).inspect(|_| made += 1));
+        assert_eq!((extended, made), (first, 256));
         let mut explanation = Explanation::default();
         (0..300).for_each(|_| explanation.asked(Round { part: ReadPart::Vectors, reads: 2, bytes: 8192 }));
         assert_eq!(explanation.rounds.len(), 256);

@@ -86,7 +86,7 @@ pub use documents::{
 pub use engine::{Engine, IoReport, QueryRows, Request};
 pub use error::{EngineError, SearchError};
 pub use estimate::RecallEstimate;
-pub use exact::{ExactNearest, ExactSearch};
+pub use exact::{ATTENTION_SCALE_MAX, ExactNearest, ExactSearch, ExpSum};
 pub use executor::{EngineConfig, Executor};
 pub use explain::{
     EXPLAINED_MAX, Exact, ExplainedDocument, ExplainedDocuments, ExplainedList, ExplainedSearch,

@@ -50,9 +50,9 @@ pub(super) fn begun(task: &DocumentTask, index: &Index, best: &[u32], stop: Stop
     let lists = (EXPLAINED_MAX / task.found.len().max(1)).max(1);
     let (mut searches, mut compared) = (First::default(), First::default());
     task.found.iter().for_each(|answer| searches.push(ExplainedSearch::of(answer, lists)));
-    for &document in best {
-        compared.push(estimated(document, &task.found, index.documents()));
-    }
+    let floors: Vec<f32> = task.found.iter().map(|answer| floor(&answer.neighbours).unwrap_or(0.0)).collect();
+    compared
+        .extend(best.iter().map(|&document| estimated(document, &task.found, &floors, index.documents())));
     let mut told = Explanation {
         lists_planned: task
             .found
@@ -88,10 +88,15 @@ fn rounds(found: &[Answer]) -> Vec<Round> {
     all
 }
 
-/// A document with its estimates.
-fn estimated(document: u32, found: &[Answer], documents: Option<&Documents>) -> ExplainedDocument {
+/// A document with its estimates; `floors` are those of what was found.
+fn estimated(
+    document: u32,
+    found: &[Answer],
+    floors: &[f32],
+    documents: Option<&Documents>,
+) -> ExplainedDocument {
     let (mut found_by, mut sum) = (0, 0.0);
-    for Answer { neighbours, .. } in found {
+    for (Answer { neighbours, .. }, floor) in found.iter().zip(floors) {
         // By document, the largest estimate of each first.
         let at = neighbours.partition_point(|of| of.id.cmp(&document.into()) == Ordering::Less);
         match neighbours.get(at).filter(|of| of.id == u64::from(document)) {
@@ -99,7 +104,7 @@ fn estimated(document: u32, found: &[Answer], documents: Option<&Documents>) -> 
                 found_by += 1;
                 sum += best.distance;
             }
-            None => sum += floor(neighbours).unwrap_or(0.0),
+            None => sum += floor,
         }
     }
     ExplainedDocument {

@@ -2,7 +2,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use spandrel_engine::{Answer, Course, Distances, ExactSearch};
+use spandrel_engine::{ATTENTION_SCALE_MAX, Answer, Course, Distances, ExactSearch};
 use spandrel_index::format::VectorsOf;
 use spandrel_index::{Index, Metric};
 
@@ -15,17 +15,13 @@ use crate::refusal::Refusal;
 use crate::served::Served;
 
 const FIELD: &str = "options.attention_scale";
-const SCALE_MAX: f64 = 1e38;
 
 /// Refuses a mass that is not told: of what is no sum over all vectors, or of estimates.
 pub(super) fn check(ask: &Ask, index: &Index) -> Result<(), Refusal> {
     let Some(scale) = ask.attention_scale else { return Ok(()) };
-    // So that products with scores are finite.
-    if !(scale > 0.0 && scale <= SCALE_MAX) {
-        return Err(Refusal::field(
-            FIELD,
-            format!("{scale}, expected more than 0 and at most {SCALE_MAX:e}"),
-        ));
+    if !(scale > 0.0 && scale <= ATTENTION_SCALE_MAX) {
+        let expected = format!("more than 0 and at most {ATTENTION_SCALE_MAX:e}");
+        return Err(Refusal::field(FIELD, format!("{scale}, expected {expected}")));
     }
     let found = index.metric();
     if found != Metric::InnerProduct {

@@ -19,8 +19,8 @@ use crate::commands::embedding::QueryEmbeddingArgs;
 use crate::commands::input::InputArgs;
 use crate::commands::search::open_queries;
 use crate::commands::serve::runtime;
-use crate::commands::within::{Held, settings};
-use crate::figures::{LatencySummary, Params, Point};
+use crate::commands::within::{self, Held, mean_results};
+use crate::figures::{LatencySummary, Point};
 use spandrel_client::{Client, RetryPolicy};
 
 /// What is measured.
@@ -132,20 +132,15 @@ fn point(what: &RangeRemotely<'_>, asking: &Asking, in_flight: usize, mut outcom
     let Asking { remote, params, .. } = asking;
     let answers: Vec<_> = outcome.answers.into_iter().flatten().collect();
     let held = Held::of(remote.metric, &answers, what.truth);
-    let results: usize = answers.iter().map(|answer| answer.neighbours.len()).sum();
+    let results = mean_results(&answers);
     let latency = LatencySummary::of(&mut outcome.latencies_ns);
-    let point = Point {
-        distances: Some(params.distances.to_string()),
-        params: Params::Other(settings(params)),
+    let measured = Point {
         in_flight: Some(in_flight as u64), // CAST: widening
         rpc: Some("range".to_owned()),
         connections: Some(what.server.connections.into()),
         refused_share: Some(outcome.refused_share),
-        recall: held.completeness,
-        average_precision: Some(held.average_precision),
-        results: Some(results as f64 / answers.len().max(1) as f64), // CAST: exact to 2^53, here and below
-        qps: outcome.latencies_ns.len() as f64 / outcome.elapsed.as_secs_f64().max(1e-9),
+        qps: outcome.latencies_ns.len() as f64 / outcome.elapsed.as_secs_f64().max(1e-9), // CAST: exact to 2^53
         ..described(remote, what.label.as_deref(), Point::of_work(answers.iter()))
     };
-    point.with_latencies(&latency)
+    within::point(params, held, results, measured.with_latencies(&latency))
 }

@@ -15,7 +15,7 @@ use crate::commands::column::ColumnFit;
 use crate::commands::filter::Compiler;
 use crate::commands::measure::{check_truth, filtered_recall};
 use crate::commands::search::{Fit, open_queries};
-use crate::commands::within::{Held, settings};
+use crate::commands::within::{Held, mean_results, point};
 use crate::figures::{Params, Point};
 
 /// Measures all indexes of a command line as one.
@@ -116,15 +116,7 @@ fn bench_within(
             Ok(answers.into_iter().map(|united| united.answer).collect::<Vec<Answer>>())
         })?;
         let held = Held::of(first.metric(), &run.answers, &truth);
-        let results: usize = run.answers.iter().map(|answer| answer.neighbours.len()).sum();
-        Ok(Point {
-            distances: Some(params.distances.to_string()),
-            params: Params::Other(settings(params)),
-            recall: held.completeness,
-            average_precision: Some(held.average_precision),
-            results: Some(results as f64 / run.answers.len().max(1) as f64), // CAST: exact to 2^53
-            ..running.point(run)
-        })
+        Ok(point(params, held, mean_results(&run.answers), running.point(run)))
     })?;
     hand_out(&args.written, &setup.label, &points, "", session)
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::{Value, json};
 use spandrel_datasets::{RangeTruth, Rows};
-use spandrel_engine::RangeParams;
+use spandrel_engine::{Answer, RangeParams};
 use spandrel_index::{Index, VectorSource as _};
 
 use super::answers;
@@ -54,20 +54,30 @@ pub(in crate::commands) fn measure(
             answers(searching, 0, &rows, params)
         })?;
         let held = Held::of(index.metric(), &run.answers, truth);
-        let results: usize = run.answers.iter().map(|answer| answer.neighbours.len()).sum();
-        Ok(Point {
-            distances: Some(params.distances.to_string()),
-            params: Params::Other(settings(params)),
-            recall: held.completeness,
-            average_precision: Some(held.average_precision),
-            results: Some(results as f64 / run.answers.len().max(1) as f64), // CAST: exact to 2^53
-            ..running.point(run)
-        })
+        Ok(point(params, held, mean_results(&run.answers), running.point(run)))
     })
 }
 
+/// A point with what its answers hold, and how many results these have.
+pub(in crate::commands) fn point(params: &RangeParams, held: Held, results: f64, point: Point) -> Point {
+    Point {
+        distances: Some(params.distances.to_string()),
+        params: Params::Other(settings(params)),
+        recall: held.completeness,
+        average_precision: Some(held.average_precision),
+        results: Some(results),
+        ..point
+    }
+}
+
+/// Results of an answer, the mean over all.
+pub(in crate::commands) fn mean_results(answers: &[Answer]) -> f64 {
+    let results: usize = answers.iter().map(|answer| answer.neighbours.len()).sum();
+    results as f64 / answers.len().max(1) as f64 // CAST: exact to 2^53
+}
+
 /// The settings of a point.
-pub(in crate::commands) fn settings(params: &RangeParams) -> Value {
+fn settings(params: &RangeParams) -> Value {
     let mut settings = json!({ "radius": short(params.radius), "completeness": short(params.completeness) });
     if let Some(max_results) = params.max_results {
         settings["max_results"] = max_results.into();

@@ -15,7 +15,7 @@ use super::search::KNOBS;
 use crate::Session;
 use crate::values::parse_share;
 
-pub(super) use bench::{RangeExamples, RangeSweep, measure, settings};
+pub(super) use bench::{RangeExamples, RangeSweep, mean_results, measure, point};
 pub(super) use precision::Held;
 
 /// All within a radius in place of the nearest.
