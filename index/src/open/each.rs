@@ -1,4 +1,4 @@
-//! Every section of an index by itself, whatever is wrong with the others.
+//! The sections of an index, each opened by itself: damage of one keeps no other from being read.
 use std::sync::atomic::AtomicBool;
 
 use spandrel_io::Store;
