@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use spandrel_index::codes::BinariserError;
 use spandrel_index::format::OpenError;
 use spandrel_index::{AttributeSourceError, SourceError, Unusable};
+use spandrel_names::{size_left, size_needed};
 
 /// Why there is no index. Nothing published before was touched.
 #[derive(Debug, thiserror::Error)]
@@ -23,8 +24,8 @@ pub enum BuildError {
     /// The build needs more memory than it may use.
     #[error(
         "the build needs {needed} of memory and may use {allowed}; pass --memory {needed} or more{lists}",
-        needed = megabytes(*needed),
-        allowed = megabytes_left(*allowed),
+        needed = size_needed(*needed),
+        allowed = size_left(*allowed),
         lists = if *fewer_lists_fit { ", or ask for fewer lists" } else { "" }
     )]
     Memory {
@@ -37,7 +38,7 @@ pub enum BuildError {
     },
     /// The disk has less room than the plan asks for.
     #[error("{path}: the build needs {needed} of free disk and there are {free}; make room or choose another folder",
-        path = path.display(), needed = megabytes(*needed), free = megabytes_left(*free))]
+        path = path.display(), needed = size_needed(*needed), free = size_left(*free))]
     Disk {
         /// Folder that the index is built in.
         path: PathBuf,
@@ -146,16 +147,6 @@ pub enum BuildError {
     /// A stop was asked for; the build can be resumed.
     #[error("stopped; pass --resume to go on")]
     Stopped,
-}
-
-/// Bytes in megabytes, rounded up.
-fn megabytes(bytes: u64) -> String {
-    format!("{}MB", bytes.div_ceil(1_000_000))
-}
-
-/// Bytes that there are in megabytes, rounded down.
-fn megabytes_left(bytes: u64) -> String {
-    format!("{}MB", bytes / 1_000_000)
 }
 
 impl From<SourceError> for BuildError {

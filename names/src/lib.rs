@@ -1,5 +1,11 @@
-//! Enumerations whose values have names in flags, files and messages.
+//! Enumerations whose values have names in flags, files and messages, and how these quote long texts and tell sizes.
+mod cut;
+mod size;
+
 use std::fmt;
+
+pub use cut::{QUOTED_MAX, cut};
+pub use size::{size_left, size_needed};
 
 /// A word that names no value of an enumeration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -7,7 +13,7 @@ use std::fmt;
 pub struct UnknownName {
     /// What a value of the enumeration is called.
     pub kind: &'static str,
-    /// The first 40 characters of the word.
+    /// The word, by its beginning and end where it is long.
     pub found: String,
     /// The names there are.
     pub expected: &'static [&'static str],
@@ -41,7 +47,7 @@ macro_rules! named {
             }
 
             fn unknown(found: &str) -> $crate::UnknownName {
-                let found = found.chars().take(40).collect();
+                let found = $crate::cut(found, $crate::QUOTED_MAX).into_owned();
                 $crate::UnknownName { kind: $kind, found, expected: $of::NAMES }
             }
         }
@@ -105,6 +111,6 @@ mod tests {
         let error = "Left".parse::<Side>().expect_err("names are spelled in one way");
         assert_eq!(error.to_string(), "unknown side 'Left', expected left, right or both");
         let error = "x".repeat(1000).parse::<Side>().expect_err("no name");
-        assert_eq!(error.found.len(), 40);
+        assert!(error.found.len() < 150, "{error}");
     }
 }

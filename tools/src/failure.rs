@@ -4,6 +4,10 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use spandrel_datasets::{AttributeFileError, ComputeTruthError, FileError, Format};
+use spandrel_names::cut;
+
+/// Most characters of a line of an error, but for how many are left out.
+const LINE_MAX: usize = 2000;
 
 /// How a run ended, as an exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,7 +106,9 @@ fn help_for(error: &(dyn Error + 'static)) -> Option<&'static str> {
 /// What a file of attributes or filters has to be.
 fn attribute_help(error: &AttributeFileError) -> Option<&'static str> {
     match error {
-        AttributeFileError::Header { .. } | AttributeFileError::Size { .. } => Some(
+        AttributeFileError::Header { .. }
+        | AttributeFileError::Short { .. }
+        | AttributeFileError::Size { .. } => Some(
             "give the matrix whole, as big-ann-benchmarks writes it: three counts (rows, columns, entries), where each row \
              begins, columns, values",
         ),
@@ -135,9 +141,10 @@ fn file_help(error: &FileError) -> Option<&'static str> {
     }
 }
 
-/// Makes a message safe for a terminal and keeps it on one line: names of files may hold anything.
+/// Makes a message safe for a terminal and keeps it on one line of bearable length: names of files may hold anything, and
+/// values that are quoted may be of any length.
 fn one_line(message: &str) -> String {
-    message.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    cut(message, LINE_MAX).chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 #[cfg(test)]
@@ -153,6 +160,13 @@ mod tests {
         assert_eq!(outcome, Outcome::Failed);
         assert_eq!(text, "error: building y\n  because: writing x\n  because: disk\u{fffd}\u{fffd}[2Jfull\n");
         assert_eq!(describe(&error, true).0, Outcome::Interrupted);
+    }
+
+    #[test]
+    fn long_messages_are_cut() {
+        let error = anyhow::anyhow!("'{}' is no value, expected a word", "v".repeat(200_000));
+        let text = describe(&error, false).1;
+        assert!(text.len() < 2100 && text.ends_with("is no value, expected a word\n"), "{text}");
     }
 
     #[test]
@@ -189,10 +203,7 @@ mod tests {
         let missing = std::io::Error::from(std::io::ErrorKind::NotFound);
         let errors: [(anyhow::Error, &str); 3] = [
             (AttributeFileError::Io(missing).into(), "that is there"),
-            (
-                AttributeFileError::Size { path: "a.spmat".into(), expected: 32, found: 31 }.into(),
-                "three counts",
-            ),
+            (AttributeFileError::Short { path: "a.spmat".into(), found: 23 }.into(), "three counts"),
             (
                 ComputeTruthError::Filters { filters: 3, filtered_rows: 9, queries: 4, rows: 9 }.into(),
                 "a filter for each query",

@@ -26,9 +26,15 @@ pub enum AttributeFileError {
         path: PathBuf,
     },
     /// The name of a file of filters tells no format.
-    #[error("{path}: filters are read from .jsonl or .spmat", path = path.display())]
+    #[error("{path}: its name tells no format, expected one that ends in .jsonl (a filter a line) or .spmat (a row of tags a query)", path = path.display())]
     UnknownFilters {
         /// Path of the filters.
+        path: PathBuf,
+    },
+    /// A pipe or a device: files of attributes and filters are read more than once, and by position.
+    #[error("{path}: no plain file, and it is read more than once: save it to one that ends in .jsonl or .spmat first", path = path.display())]
+    NoFile {
+        /// Path of the attributes or filters.
         path: PathBuf,
     },
     /// A line, row or entry cannot be used.
@@ -63,12 +69,25 @@ pub enum AttributeFileError {
         /// Its value in the file.
         found: String,
     },
+    /// The file is too short for a header.
+    #[error("{path}: {found} bytes, of which the three counts of the header take 24", path = path.display())]
+    Short {
+        /// File of the matrix.
+        path: PathBuf,
+        /// Bytes there are.
+        found: u64,
+    },
     /// The file is longer or shorter than its header says.
-    #[error("{path}: the header promises {expected} bytes, the file has {found}", path = path.display())]
+    #[error(
+        "{path}: the header counts {} rows, {} columns and {} entries, which take {expected} bytes; the file has {found}", counts[0], counts[1], counts[2],
+        path = path.display()
+    )]
     Size {
         /// File of the matrix.
         path: PathBuf,
-        /// Bytes promised.
+        /// Rows, columns and entries by the header.
+        counts: [u64; 3],
+        /// Bytes that these take.
         expected: u128,
         /// Bytes there are.
         found: u64,

@@ -8,6 +8,7 @@ use spandrel_filter::{Bound, Filter, Json, Schema, TagMode};
 use super::error::{AttributeFileError, Place, RowProblem};
 use super::lines::for_each_line;
 use super::matrix::{Matrix, TAGS};
+use super::plain::metadata_of;
 use crate::watch::Watch;
 
 /// Filters of queries. Each has the place that it was read from.
@@ -40,6 +41,7 @@ impl Filters {
     /// A file that cannot be read, a line or row that is no filter.
     pub fn open(path: impl AsRef<Path>) -> Result<Filters, AttributeFileError> {
         let path = path.as_ref();
+        metadata_of(path)?;
         let filters = match path.extension().and_then(|extension| extension.to_str()) {
             Some("jsonl") => of_lines(path)?,
             Some("spmat") => of_matrix(path)?,

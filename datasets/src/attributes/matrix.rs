@@ -46,9 +46,8 @@ impl Matrix {
     pub(super) fn open(path: &Path) -> Result<Matrix, AttributeFileError> {
         let file = File::open(path)?;
         let found = file.metadata()?.len();
-        let size = |expected| AttributeFileError::Size { path: path.to_owned(), expected, found };
         if found < HEADER_BYTES {
-            return Err(size(HEADER_BYTES.into()));
+            return Err(AttributeFileError::Short { path: path.to_owned(), found });
         }
         let mut header = [0; HEADER_BYTES as usize];
         file.file().read_exact_at(&mut header, 0)?;
@@ -70,7 +69,12 @@ impl Matrix {
         let [rows, columns, entries] = counts;
         let expected = HEADER_BYTES + (rows + 1) * 8 + entries * 8;
         if expected != found {
-            return Err(size(expected.into()));
+            return Err(AttributeFileError::Size {
+                path: path.to_owned(),
+                counts,
+                expected: expected.into(),
+                found,
+            });
         }
         Ok(Matrix { path: path.to_owned(), file, rows, columns, entries })
     }

@@ -1,5 +1,6 @@
 //! Why no vectors can be made of scores.
 use spandrel_index::SourceError;
+use spandrel_names::{size_left, size_needed};
 
 use super::limits::{ANCHOR_QUERIES_MIN, ITEMS_MAX, SIDE_MAX};
 use crate::file::FileError;
@@ -113,7 +114,8 @@ pub enum CurError {
     },
     /// The work takes more memory than was allowed. Allow it, or give fewer queries or items.
     #[error(
-        "{needed} bytes of memory are needed, {allowed} allowed; allow more (--memory), or score fewer anchor queries or items"
+        "{} of memory are needed, {} allowed; allow more (--memory), or score fewer anchor queries or items",
+        size_needed(*needed), size_left(*allowed)
     )]
     Memory {
         /// Bytes needed.

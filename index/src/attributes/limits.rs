@@ -2,6 +2,8 @@
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
+use spandrel_names::{size_left, size_needed};
+
 use crate::format::OpenError;
 
 /// What compiling a filter may take.
@@ -30,7 +32,7 @@ pub enum CompileError {
         attributes: usize,
     },
     /// Its sets of positions take too much memory.
-    #[error("the filter needs {needed} bytes of memory and may use {allowed}; ask for less, or allow more")]
+    #[error("the filter needs {} of memory and may use {}; ask for less, or allow more", size_needed(*needed as u64), size_left(*allowed as u64))]
     Memory {
         /// Bytes it would take.
         needed: usize,

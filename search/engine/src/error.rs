@@ -4,6 +4,7 @@ use std::io;
 
 use spandrel_index::Unusable;
 use spandrel_io::{BufferError, OpenError, ReaderError};
+use spandrel_names::{size_left, size_needed};
 
 use crate::{ParamsError, QueryError};
 
@@ -37,7 +38,7 @@ pub enum EngineError {
         expected: u64,
     },
     /// There is no such memory for the cache. Ask for less.
-    #[error("no {bytes} bytes of memory for the cache; ask for less")]
+    #[error("no {} of memory for the cache; ask for less", size_needed(*bytes))]
     Cache {
         /// Bytes asked for.
         bytes: u64,
@@ -117,7 +118,7 @@ pub enum SearchError {
         queries: usize,
     },
     /// The values of attributes take more memory than was allowed. Ask for fewer ids or attributes, or allow more.
-    #[error("values of attributes take more than {bytes_max} bytes; ask for fewer neighbours or attributes")]
+    #[error("values of attributes take more than {}; ask for fewer neighbours or attributes", size_left(*bytes_max as u64))]
     Cells {
         /// Bytes allowed.
         bytes_max: usize,

@@ -130,7 +130,7 @@ fn what_cannot_be_learned_from_is_refused_before_anything_is_written() {
             1,
             "11 anchor queries held back of 20, expected 1 to 10",
         ),
-        (&scores, &[&four[..], &["--memory", "1MiB"]].concat(), 1, "1048576 allowed; allow more (--memory)"),
+        (&scores, &[&four[..], &["--memory", "1MiB"]].concat(), 1, "1048kB allowed; allow more (--memory)"),
         (&scores, &[&four[..], &["--query-scores", &scores]].concat(), 2, "cannot be used with"),
     ];
     for (scores, flags, code, says) in cases {
@@ -208,7 +208,7 @@ fn scores_that_a_map_does_not_take_are_refused() {
     assert!(said.contains("30 scores for each query, the map takes 4, one for each anchor item"), "{said}");
     let small =
         ["cur", "--query-scores", &scores, "--map", &map, "--queries-out", &queries, "--memory", "100"];
-    assert!(text(&spandrel(&small).stderr).contains("640 bytes of memory are needed, 100 allowed"));
+    assert!(text(&spandrel(&small).stderr).contains("640B of memory are needed, 100B allowed"));
     assert!(!fs::exists(&queries).unwrap());
 }
 

@@ -217,6 +217,7 @@ fn neighbours_come_with_their_attributes() {
     }
     assert_eq!(found, tagged.query(&["--with-attributes", "--filter", r#"tags contains "1""#]));
     let without = tagged.query(&["--filter", r#"tags contains "1""#]);
+    assert_eq!(without, tagged.query(&["--filter", r#"{"tags": {"$contains": "1"}}"#]));
     assert!(without[0]["neighbours"][0].get("attributes").is_none() && ids(&without[0]) == ids(&found[0]));
     let (index, queries) = (tagged.path("index"), tagged.path("queries.u8bin"));
     let query = ["query", "--index", &index, "--queries", &queries, "--with-attributes"];
@@ -246,7 +247,11 @@ fn what_is_no_filter_of_the_index_is_refused() {
         (&["--filter", "tags contains"][..], 2, "at byte 13 of the filter"),
         (&["--filter", "price < 3"], 1, "price"),
         (&["--filter", "tags contains 3", "--filters", "f.jsonl"], 2, "cannot be used with"),
-        (&["--filters", &tagged.path("filters.jsonl")], 1, "filters of 20 queries, there are 5"),
+        (
+            &["--filters", &tagged.path("filters.jsonl")],
+            1,
+            "filters.jsonl: filters for 20 queries, one a line or a row of the matrix; there are 5 queries",
+        ),
         (&["--filters", "filters.txt"], 1, "filters.txt"),
     ] {
         let refused = spandrel(&[&query[..], flags].concat());

@@ -75,8 +75,20 @@ fn bad_lines_are_refused_with_their_number() {
     );
     assert!(refused("{\"filter\":\"n=1\"").starts_with("line 2: column"));
     let message = open_bytes("q.txt", b"").unwrap_err();
-    assert_eq!(message, "filters are read from .jsonl or .spmat");
+    let says = "its name tells no format, expected one that ends in .jsonl (a filter a line) or .spmat";
+    assert!(message.starts_with(says), "{message}");
     let filters = open_bytes("q.jsonl", b"{\"filter\":\"n=1\"}\n\n{\"filter\":\"m=1\"}").unwrap();
     let message = filters.bind(&schema()).unwrap_err().to_string();
     assert!(message.contains("line 3: filter: no attribute `m`; the nearest is `n`"), "{message}");
+}
+
+#[test]
+fn pipes_are_refused_before_anyone_waits_for_them() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["q", "q.jsonl", "q.spmat"] {
+        let pipe = folder.path().join(name);
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let refused = Filters::open(&pipe).unwrap_err().to_string();
+        assert!(refused.contains("no plain file") && refused.contains(name), "{refused}");
+    }
 }

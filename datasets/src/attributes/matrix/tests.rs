@@ -100,15 +100,18 @@ fn a_damaged_matrix_is_refused() {
     let good = Csr::good().bytes();
     assert_eq!(
         open_bytes(&good[..20], 4, None).unwrap_err(),
-        "the header promises 24 bytes, the file has 20"
+        "20 bytes, of which the three counts of the header take 24"
     );
     assert_eq!(
         open_bytes(&good[..100], 4, None).unwrap_err(),
-        "the header promises 104 bytes, the file has 100"
+        "the header counts 4 rows, 9 columns and 5 entries, which take 104 bytes; the file has 100"
     );
     let longer = [&good[..], &[0]].concat();
-    assert_eq!(open_bytes(&longer, 4, None).unwrap_err(), "the header promises 104 bytes, the file has 105");
-    assert_eq!(open_bytes(&[], 4, None).unwrap_err(), "the header promises 24 bytes, the file has 0");
+    assert!(open_bytes(&longer, 4, None).unwrap_err().ends_with("which take 104 bytes; the file has 105"));
+    assert_eq!(
+        open_bytes(&[], 4, None).unwrap_err(),
+        "0 bytes, of which the three counts of the header take 24"
+    );
     assert_eq!(open_bytes(&good, 5, None).unwrap_err(), "attributes of 4 rows, there are 5 vectors");
     assert_eq!(refused(|csr| csr.counts[0] = -1), "rows at offset 0: expected 0..=1099511627776, found -1");
     assert_eq!(
@@ -119,9 +122,9 @@ fn a_damaged_matrix_is_refused() {
         refused(|csr| csr.counts[2] = i64::MIN),
         "entries at offset 16: expected 0..=281474976710656, found -9223372036854775808"
     );
-    assert_eq!(
-        refused(|csr| csr.counts[2] = 1 << 40),
-        "the header promises 8796093022272 bytes, the file has 104"
+    assert!(
+        refused(|csr| csr.counts[2] = 1 << 40)
+            .ends_with("and 1099511627776 entries, which take 8796093022272 bytes; the file has 104")
     );
     assert_eq!(refused(|csr| csr.starts[0] = 1), "row 0: its entries begin at 1, expected 0..=5");
     assert_eq!(refused(|csr| csr.starts[2] = 1), "row 2: its entries begin at 1, expected 2..=5");

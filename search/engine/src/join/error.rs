@@ -3,6 +3,7 @@ use std::path::PathBuf;
 
 use spandrel_index::{DType, SourceError};
 use spandrel_io::ReadError;
+use spandrel_names::{size_left, size_needed};
 
 use crate::error::EngineError;
 use crate::params::ParamsError;
@@ -65,7 +66,7 @@ pub enum JoinError {
     Engine(#[from] EngineError),
     /// Too little memory. Allow more, or use fewer threads.
     #[error(
-        "a memory of {allowed} bytes, the join needs {needed} at least; allow that, or use fewer threads"
+        "a memory of {}, the join needs {} at least; allow that, or use fewer threads", size_left(*allowed), size_needed(*needed)
     )]
     Memory {
         /// Bytes allowed.

@@ -2,10 +2,11 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use spandrel_datasets::{BaseRows, Filters, IdFile, RowFilters};
+use spandrel_datasets::{BaseRows, IdFile, RowFilters};
 
 use super::files::watched;
 use crate::commands::attributes::AttributeFileArgs;
+use crate::commands::filter::read_filters;
 use crate::{Session, UsageError};
 
 /// Filters, and what they look at.
@@ -19,11 +20,18 @@ pub struct FilteredArgs {
     pub attributes: AttributeFileArgs,
 }
 
+/// Queries that have filters, and the rows that these choose from.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FilteredCounts {
+    pub(super) queries: u64,
+    pub(super) rows: u64,
+}
+
 impl FilteredArgs {
-    /// What filters ask of a base of some rows, with the ids in a file or their numbers. None where no filters are given.
+    /// What filters of queries ask of a base, with the ids in a file or their numbers. None where no filters are given.
     pub(super) fn read(
         &self,
-        rows: u64,
+        counts: FilteredCounts,
         ids: Option<&Path>,
         session: &Session,
     ) -> anyhow::Result<Option<RowFilters>> {
@@ -33,7 +41,8 @@ impl FilteredArgs {
                 None => Ok(None),
             };
         };
-        let filters = Filters::open(filters)?;
+        let FilteredCounts { queries, rows } = counts;
+        let filters = read_filters(filters, queries)?;
         let ids = ids.map(IdFile::open).transpose()?;
         let base = BaseRows { rows, ids: ids.as_ref() };
         let Some(attributes) = self.attributes.open(base, session)? else {

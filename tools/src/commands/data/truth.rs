@@ -10,7 +10,7 @@ use spandrel_datasets::{
 use spandrel_index::{Metric, VectorSource as _};
 
 use super::files::{output, watched, watched_of};
-use super::filtered::FilteredArgs;
+use super::filtered::{FilteredArgs, FilteredCounts};
 use crate::commands::file_names::FileNames;
 use crate::commands::input::InputArgs;
 use crate::commands::search::note_rounding;
@@ -102,7 +102,11 @@ pub(super) fn run(args: &TruthArgs, session: &Session) -> anyhow::Result<()> {
         k: args.k as usize, // CAST: widening
         threads: args.threads.map_or(0, usize::from),
     };
-    let filters = args.filtered.read(base.len(), args.ids.as_deref(), session)?;
+    let filters = args.filtered.read(
+        FilteredCounts { queries: queries.len(), rows: base.len() },
+        args.ids.as_deref(),
+        session,
+    )?;
     let mut truth = watched(session, "exact neighbours", |watch| {
         compute_truth(&base, &queries, filters.as_ref(), params, watch)
     })?;
@@ -167,8 +171,10 @@ fn run_documents(
     let count = offsets.documents() as u64; // CAST: usize is 64 bits here
     let format = out.format()?;
     let ids = args.ids.as_deref().map(|path| read_ids(path, count, "document", format)).transpose()?;
-    let filters = args.filtered.read(count, args.ids.as_deref(), session)?;
     let query_offsets = read_documents(query_documents, queries.len())?;
+    let query_count = query_offsets.documents() as u64; // CAST: as above
+    let counts = FilteredCounts { queries: query_count, rows: count };
+    let filters = args.filtered.read(counts, args.ids.as_deref(), session)?;
     let params = DocumentTruthParams {
         k: args.k as usize, // CAST: widening
         threads: args.threads.map_or(0, usize::from),
@@ -211,7 +217,11 @@ fn run_within(args: &TruthArgs, radius: f32, session: &Session) -> anyhow::Resul
         args.ids.as_deref().map(|path| read_ids(path, base.len(), "vector", Format::Ivecs)).transpose()?;
     let params =
         RangeTruthParams { metric: args.metric, radius, threads: args.threads.map_or(0, usize::from) };
-    let filters = args.filtered.read(base.len(), args.ids.as_deref(), session)?;
+    let filters = args.filtered.read(
+        FilteredCounts { queries: queries.len(), rows: base.len() },
+        args.ids.as_deref(),
+        session,
+    )?;
     let mut truth = watched(session, "exact neighbours", |watch| {
         compute_range_truth(&base, &queries, filters.as_ref(), params, watch)
     })?;

@@ -2,7 +2,8 @@
 mod compiler;
 mod search;
 
-use std::path::PathBuf;
+use std::error::Error;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use spandrel_datasets::Filters;
@@ -22,8 +23,9 @@ pub(super) const FILTERS: &str = "Which vectors may be answers";
 /// Which vectors may be answers.
 #[derive(Debug, Clone, Default, Args)]
 pub struct FilterArgs {
-    /// A condition on the attributes of a vector, such as 'price < 1500 and tags contains "red"'.
-    #[arg(long, value_name = "EXPR", help_heading = FILTERS, value_parser = Filter::parse)]
+    /// A condition on the attributes of a vector, such as 'price < 1500 and tags contains "red"', or the same in JSON: an object
+    /// such as '{"price": {"$lt": 1500}, "tags": {"$contains": "red"}}'.
+    #[arg(long, value_name = "EXPR", help_heading = FILTERS, value_parser = parse_filter)]
     pub filter: Option<Filter>,
     /// A filter for each query, in the order of the queries: .jsonl with {"filter": {...}} on each line, or .spmat with the tags
     /// that a vector must have in each row.
@@ -45,6 +47,14 @@ pub(super) struct Asked {
     written: Vec<Filter>,
     /// How they are searched; by the least expected cost if not given.
     plan: Option<FilterPlan>,
+}
+
+/// Reads a filter: an object of JSON, or text. No filter in text begins with a brace.
+fn parse_filter(text: &str) -> Result<Filter, Box<dyn Error + Send + Sync>> {
+    match text.trim_start().starts_with('{') {
+        true => Ok(Filter::from_json(text)?),
+        false => Ok(Filter::parse(text)?),
+    }
 }
 
 impl FilterArgs {
@@ -87,14 +97,22 @@ impl FilterArgs {
     /// The file of filters, if there is one.
     fn read(&self, queries: u64) -> anyhow::Result<Option<Filters>> {
         let Some(path) = &self.filters else { return Ok(None) };
-        let filters = Filters::open(path)?;
-        let count = filters.len() as u64; // CAST: widening
-        if count != queries {
-            let message = format!("{}: filters of {count} queries, there are {queries}", path.display());
-            return Err(Advised::new(message, "give a filter for each query, in their order").into());
-        }
-        Ok(Some(filters))
+        Ok(Some(read_filters(path, queries)?))
     }
+}
+
+/// A file of filters, one for each of `queries` queries.
+pub(super) fn read_filters(path: &Path, queries: u64) -> anyhow::Result<Filters> {
+    let filters = Filters::open(path)?;
+    let count = filters.len() as u64; // CAST: widening
+    if count != queries {
+        let message = format!(
+            "{}: filters for {count} queries, one a line or a row of the matrix; there are {queries} queries",
+            path.display()
+        );
+        return Err(Advised::new(message, "give a filter for each query, in their order").into());
+    }
+    Ok(filters)
 }
 
 /// Why names or a filter do not fit an index, and where attributes come from if the index has none.
@@ -124,5 +142,29 @@ impl Asked {
     /// Whether all queries have one filter.
     pub(super) fn is_one(&self) -> bool {
         self.distinct.len() == 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn filters_are_text_or_json() {
+        let text = parse_filter("price < 1500 and tags contains \"red\"").unwrap();
+        for json in [
+            r#"{"price": {"$lt": 1500}, "tags": {"$contains": "red"}}"#,
+            " \n{\"price\": {\"$lt\": 1500}, \"tags\": {\"$contains\": \"red\"}}",
+        ] {
+            assert_eq!(parse_filter(json).unwrap(), text);
+        }
+        for (bad, says) in [
+            ("{price", "key must be a string"),
+            (r#"{"price": {"$near": 1}}"#, "no operator"),
+            ("price", "at byte 5"),
+        ] {
+            let refused = parse_filter(bad).unwrap_err().to_string();
+            assert!(refused.contains(says), "{refused}");
+        }
     }
 }

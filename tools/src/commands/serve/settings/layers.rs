@@ -15,6 +15,7 @@ use clap::error::{ContextKind, ContextValue};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, Id};
 use serde::Deserialize;
+use spandrel_names::{QUOTED_MAX, cut};
 use toml::{Spanned, Value};
 
 use super::values::Switch;
@@ -74,7 +75,8 @@ impl<T: Args> Flags<T> {
             let own = found.values.iter().filter_map(|value| word(arg, value)).collect::<Vec<_>>();
             if let Err(error) = check(&command, arg, &found.values, &own) {
                 let shown: Vec<_> = found.values.iter().map(|value| value.to_string_lossy()).collect();
-                let message = format!("{} is '{}': {error}", found.place, shown.join("', '"));
+                let shown = shown.join("', '");
+                let message = format!("{} is '{}': {error}", found.place, cut(&shown, QUOTED_MAX));
                 if found.in_file {
                     bail!(message);
                 }
