@@ -5,11 +5,13 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use spandrel_engine::{EngineConfig, EngineError};
+use spandrel_names::{QUOTED_MAX, cut};
 use spandrel_tls::TlsError;
 
 use crate::admission::AdmissionConfig;
 use crate::causes::known_words;
 use crate::descriptors::Shares;
+use crate::index_name::{IndexNameError, check_index_name};
 use crate::limits::Limits;
 use crate::served::IndexConfig;
 use crate::tls::{Tls, TlsConfig};
@@ -94,8 +96,14 @@ pub enum StartError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// An index cannot be served under the name that it was given.
+    #[error(transparent)]
+    Name(#[from] IndexNameError),
+    /// No index can be called what the default index is.
+    #[error("--default-index: {0}")]
+    DefaultName(IndexNameError),
     /// The default index is none of those that are served from the start.
-    #[error("--default-index {name}: no index is called that; there {}", known_words(.known))]
+    #[error("--default-index {}: no index is called that; there {}", cut(.name, QUOTED_MAX), known_words(.known))]
     DefaultIndex {
         /// The name given.
         name: String,
@@ -130,6 +138,9 @@ impl ServerConfig {
     /// # Errors
     /// [`StartError`].
     pub fn check(&self) -> Result<(), StartError> {
+        for index in &self.indexes {
+            check_index_name(&index.name)?;
+        }
         if let Some(tokens) = &self.tokens {
             Tokens::open(tokens)?;
         }
@@ -137,6 +148,9 @@ impl ServerConfig {
             Tls::open(tls)?;
         }
         self.canonical_roots()?;
+        if let Some(name) = &self.default_index {
+            check_index_name(name).map_err(StartError::DefaultName)?;
+        }
         if let Some(name) = &self.default_index
             // What is loaded later may be called that.
             && self.roots.is_empty()

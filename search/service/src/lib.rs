@@ -21,6 +21,7 @@ mod fresh;
 mod guard;
 mod health;
 mod histogram;
+mod index_name;
 mod ledger;
 mod limits;
 mod method;
@@ -53,6 +54,7 @@ mod wire;
 
 pub use admission::AdmissionConfig;
 pub use config::{ServerConfig, StartError};
+pub use index_name::{IndexNameError, check_index_name};
 pub use limits::Limits;
 pub use served::IndexConfig;
 pub use server::Server;

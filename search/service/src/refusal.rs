@@ -5,12 +5,14 @@ use std::time::Duration;
 use spandrel_engine::{EngineError, ParamsError, QueryError, SearchError};
 use spandrel_index::attributes::CompileError;
 use spandrel_index::format::OpenError;
+use spandrel_names::{QUOTED_MAX, cut};
 use tokio::task::JoinError;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::causes::{known_words, with_causes};
 use crate::filter_fault::FilterFault;
+use crate::index_name::IndexNameError;
 use crate::tokens::Denied;
 
 /// A request that got no answer.
@@ -20,7 +22,7 @@ pub(crate) enum Refusal {
     Field { field: &'static str, message: String },
     #[error("{field}: {}", .fault.message)]
     Filter { field: String, fault: FilterFault },
-    #[error("no index is called '{name}'; there {}", known_words(.known))]
+    #[error("no index is called '{}'; there {}", cut(.name, QUOTED_MAX), known_words(.known))]
     NoIndex { name: String, known: Vec<String> },
     #[error("the request names no index, and there {}", known_words(.known))]
     NoName { known: Vec<String> },
@@ -243,6 +245,12 @@ pub(crate) fn of_request(status: Status) -> Status {
         return Status::invalid_argument(status.message());
     }
     status
+}
+
+impl From<IndexNameError> for Refusal {
+    fn from(error: IndexNameError) -> Refusal {
+        Refusal::field("index", error.to_string())
+    }
 }
 
 impl From<ParamsError> for Refusal {

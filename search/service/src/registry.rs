@@ -12,6 +12,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::descriptors::{Shares, files_of};
 use crate::health::Health;
+use crate::index_name::check_index_name;
 use crate::place::Place;
 use crate::progress::Progress;
 use crate::refusal::Refusal;
@@ -19,9 +20,6 @@ use crate::served::{IndexConfig, Opening, Served, Source, Which};
 use crate::stopping::StopFlag;
 
 type Map = BTreeMap<String, Arc<Served>>;
-
-/// Longest name of an index.
-const NAME_BYTES_MAX: usize = 64;
 
 /// The indexes. Queries look at it without a lock; changes wait for each other.
 pub(crate) struct Registry {
@@ -156,14 +154,14 @@ impl Registry {
 
     /// Opens an index of the start.
     pub(crate) async fn load_first(self: &Arc<Self>, config: IndexConfig) -> Result<Arc<Served>, Refusal> {
-        check_name(&config.name)?;
+        check_index_name(&config.name)?;
         let held = Arc::clone(&self.changes).lock_owned().await;
         Ok(self.open(held, config.into(), Arc::default()).await?.served)
     }
 
     /// Refuses a name that no further index may have.
     pub(crate) fn check_new(&self, name: &str) -> Result<(), Refusal> {
-        check_name(name)?;
+        check_index_name(name)?;
         self.check_loaded()?;
         match self.map.load().contains_key(name) {
             false => Ok(()),
@@ -329,17 +327,4 @@ impl Registry {
         let roots = if roots.is_empty() { "none".to_owned() } else { roots.join(" ") };
         Refusal::Outside { path: path.to_owned(), roots }
     }
-}
-
-/// Names go into metrics, logs and addresses.
-pub(crate) fn check_name(name: &str) -> Result<(), Refusal> {
-    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    if !name.is_empty() && name.len() <= NAME_BYTES_MAX && name.chars().all(good) {
-        return Ok(());
-    }
-    let message = format!(
-        "'{}' is no name, expected 1 to 64 of A-Z, a-z, 0-9, '.', '_' and '-'",
-        name.escape_default()
-    );
-    Err(Refusal::field("index", message))
 }

@@ -12,11 +12,12 @@ use super::indexes::summary;
 use super::reach::Server;
 use crate::Session;
 use crate::figures::{Align, TextTable, short, units};
+use crate::values::parse_index_name;
 
 #[derive(Debug, Args)]
 pub(super) struct LoadArgs {
-    /// Name to serve it under.
-    #[arg(value_name = "NAME")]
+    /// Name to serve it under: 1 to 64 of A-Z, a-z, 0-9, '.', '_' and '-'.
+    #[arg(value_name = "NAME", value_parser = parse_index_name)]
     index: String,
     /// Its folder on the server, inside one of those that it was started with (`serve --root`).
     #[arg(value_name = "DIR")]

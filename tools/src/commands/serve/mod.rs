@@ -25,11 +25,12 @@ use crate::failure::OutputClosed;
 /// signal ends it at once. Flags go before the environment, which goes before the file.
 #[derive(Debug, Args)]
 pub struct ServeArgs {
-    /// An index to serve, and the name to serve it under; several are allowed.
+    /// An index to serve, and the name to serve it under: 1 to 64 of A-Z, a-z, 0-9, '.', '_' and '-'. NAME=DIR@N serves its
+    /// version N. Several are allowed.
     #[arg(long, value_name = "NAME=DIR")]
     pub index: Vec<NamedDir>,
     /// A TOML file of settings: `[server]` with the names of these flags, `_` for `-`, and `[[index]]` with name, path and,
-    /// if wanted, version, codes, vectors and distances. Unknown keys are refused.
+    /// if wanted, version, codes, vectors and distances. Names are as with --index. Unknown keys are refused.
     #[arg(long, value_name = "FILE", env = "SPANDREL_CONFIG")]
     pub config: Option<PathBuf>,
     /// Check settings, certificates, tokens and indexes, and end.

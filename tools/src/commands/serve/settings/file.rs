@@ -11,6 +11,7 @@ use spandrel_index::Tier;
 
 use super::declared::Settings;
 use super::layers::{File, Flags, Keys};
+use crate::values::parse_index_name;
 
 /// A file of settings that was read.
 #[derive(Debug, Default)]
@@ -31,6 +32,7 @@ struct Tables {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(in crate::commands) struct IndexEntry {
+    #[serde(deserialize_with = "name")]
     pub(super) name: String,
     pub(super) path: PathBuf,
     /// The version to serve; if none is named, the one that was approved, else the one in force.
@@ -48,6 +50,11 @@ pub(in crate::commands) struct IndexEntry {
 fn parsed<'de, D: Deserializer<'de>, T: FromStr<Err: Display>>(from: D) -> Result<Option<T>, D::Error> {
     let text = String::deserialize(from)?;
     text.parse().map(Some).map_err(|e| serde::de::Error::custom(format!("'{text}': {e}")))
+}
+
+/// A name that an index can be served under.
+fn name<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    parse_index_name(&String::deserialize(from)?).map_err(serde::de::Error::custom)
 }
 
 /// A version of an index.
@@ -176,6 +183,10 @@ mod tests {
             ("[[index]]\nname = 'a'", "missing field `path`"),
             ("[[index]]\nname = 'a'\npath = 'b'\ncodes = 'tape'", "line 4: codes: 'tape': "),
             ("[[index]]\nname = 7\npath = 'b'", "line 2: name: invalid type: integer `7`, expected a string"),
+            (
+                "[[index]]\nname = 'a b'\npath = 'b'",
+                "line 2: name: 'a b' is no name of an index, expected 1 to 64 of A-Z",
+            ),
             (
                 "[[index]]\nname = 'a'\npath = 'b'\nversion = 'new'",
                 "line 4: version: expected a whole number of 1 or more",

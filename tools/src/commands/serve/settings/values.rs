@@ -8,7 +8,7 @@ use std::str::FromStr;
 use clap::ValueEnum;
 use clap::builder::{StringValueParser, TypedValueParser};
 
-use crate::values::ByteSize;
+use crate::values::{ByteSize, parse_index_name};
 
 /// An index on the command line: `NAME=DIR`, or `NAME=DIR@N` for version N of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +33,8 @@ impl FromStr for NamedDir {
             let expected = "expected NAME=DIR, such as sift=/data/sift-index, or NAME=DIR@N for its version N, 1 or more";
             return Err(expected.to_owned());
         }
-        Ok(NamedDir { name: name.to_owned(), dir: PathBuf::from(dir), version })
+        let name = parse_index_name(name).map_err(|error| error.to_string())?;
+        Ok(NamedDir { name, dir: PathBuf::from(dir), version })
     }
 }
 
@@ -206,5 +207,7 @@ mod tests {
         for bad in ["a", "=x", "a="] {
             assert!(bad.parse::<NamedDir>().is_err(), "{bad}");
         }
+        let refused = "a b=c".parse::<NamedDir>().unwrap_err();
+        assert!(refused.starts_with("'a b' is no name of an index, expected 1 to 64 of A-Z"), "{refused}");
     }
 }
