@@ -27,6 +27,7 @@ use super::remote::range_bench::{RangeRemotely, measure_within};
 use super::remote::{self, Rpc, ServerArgs};
 use super::running::Setup;
 use super::search::{Fit, IoArgs, KNOBS, PlaceArgs, READING, open_index, open_queries};
+use super::truth_held::{check_documents, check_examples, check_range};
 use super::union::UnionArgs;
 use super::within::{self, RadiusArgs, RangeExamples, RangeSweep};
 use crate::figures::{Point, PointParams};
@@ -58,7 +59,8 @@ pub struct BenchArgs {
     /// Which version of a model the queries come from.
     #[command(flatten)]
     pub embedding: QueryEmbeddingArgs,
-    /// Their true neighbours, as `spandrel data truth` writes them.
+    /// Their true neighbours, as `spandrel data truth` writes them: by the ids of the index; of several indexes by the ids of the
+    /// whole, which each part was built with.
     #[arg(long, value_name = "FILE", required_unless_present = "disk")]
     pub truth: Option<PathBuf>,
     /// The ids that the index was built with, where the truth names row numbers.
@@ -182,6 +184,7 @@ pub(super) fn run(args: &BenchArgs, session: &Session) -> anyhow::Result<()> {
         return disk::run(dir, &args.io, session);
     };
     args.union.refuse_alone()?;
+    let of_truth = || truth.display().to_string();
     let index = open_index(index, &args.places)?;
     args.embedding.check(&index)?;
     let queries = Rows::read(&open_queries(Fit::of(&index), &args.input, queries, session)?)?;
@@ -203,11 +206,14 @@ pub(super) fn run(args: &BenchArgs, session: &Session) -> anyhow::Result<()> {
             truth: &truth,
             filters: filters.as_ref(),
         };
+        check_documents(&index, &truth, &sweep.setup).with_context(of_truth)?;
         let points = documents::measure(&index, examples, &sweep, session)?;
         return hand_out(&args.written, &sweep.setup.label, &points, "", session);
     }
     if args.radius.radius.is_some() {
         let (truth, filters) = (read_range_truth(args, truth)?, filters.as_ref());
+        truth.validate(queries.len()).with_context(of_truth)?;
+        check_range(std::slice::from_ref(&index), &truth, &setup(args, &index)).with_context(of_truth)?;
         return within(args, &index, RangeExamples { queries: &queries, truth: &truth, filters }, session);
     }
     let truth = read_truth(truth, args.ids.as_deref())?;
@@ -224,6 +230,7 @@ pub(super) fn run(args: &BenchArgs, session: &Session) -> anyhow::Result<()> {
     let attention = args.attention.open(&index, &queries, &args.input, args.threads.into(), session)?;
     let attention = attention.as_ref();
     let examples = Examples { queries: &queries, column: column.as_ref(), truth: &truth, filters, attention };
+    check_examples(std::slice::from_ref(&index), examples, sweep.k, &sweep.setup).with_context(of_truth)?;
     let points = measure::measure(&index, examples, &sweep, session)?;
     let ceiling = ceiling::words(&index, examples, &sweep, &points, session)?.unwrap_or_default();
     hand_out(&args.written, &sweep.setup.label, &points, &ceiling, session)
@@ -324,6 +331,7 @@ fn remotely(args: &BenchArgs, queries: &Path, truth: &Path, session: &Session) -
         embedding: &args.embedding,
         input: args.input,
         truth: &read_truth(truth, args.ids.as_deref())?,
+        truth_file: truth,
         k: args.k,
         in_flight: args.in_flight.iter().map(|&n| n.into()).collect(),
         params: params_of(args),

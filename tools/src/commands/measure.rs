@@ -3,17 +3,14 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use spandrel_datasets::{Rows, Truth};
-use spandrel_engine::{
-    Answer, Distances, Engine, EngineConfig, FetchContent, FetchState, Fetched, Lookup, QueryPlan, QueryRows,
-    Rerank, SearchParams, recall,
-};
+use spandrel_engine::{Answer, Distances, QueryPlan, QueryRows, Rerank, SearchParams, recall};
 use spandrel_index::format::VectorsOf;
 use spandrel_index::{Index, Metric, VectorSource as _};
 
 use super::attention::Attention;
 use super::filter::{Compiler, Searching};
 use super::running::Setup;
-use super::truth_check::{Sample, Stored, check_count, nearer_than_truth, note_nearer};
+use super::truth_check::{check_count, nearer_than_truth, note_nearer};
 use crate::figures::{Params, Point, PointParams};
 use crate::{Advised, Session};
 
@@ -97,7 +94,7 @@ pub(super) fn check_truth(truth: &Truth, queries: u64, k: usize, is_filtered: bo
     Ok(())
 }
 
-/// Measures every point.
+/// Measures every point, of examples that [`check_examples`](super::truth_held::check_examples) takes.
 pub(super) fn measure<'a>(
     index: &Arc<Index>,
     examples: Examples<'a>,
@@ -106,8 +103,6 @@ pub(super) fn measure<'a>(
 ) -> anyhow::Result<Vec<Point>> {
     let Examples { queries, column, truth, filters, attention } = examples;
     let metric = index.shape_of(examples.compared()).metric;
-    check_truth(truth, queries.len(), sweep.k, filters.is_some())?;
-    check_sample(index, examples, &sweep.setup)?;
     let known = spandrel_engine::Truth {
         ids: &truth.ids,
         distances: truth.distances.as_deref().unwrap_or_default(),
@@ -196,42 +191,9 @@ pub(super) fn filtered_recall<'a>(
 
 impl Examples<'_> {
     /// By which vectors candidates are compared.
-    fn compared(&self) -> VectorsOf {
+    pub(super) fn compared(&self) -> VectorsOf {
         if self.column.is_some() { VectorsOf::Column } else { VectorsOf::Main }
     }
-}
-
-/// Refuses a truth that does not fit, by vectors of the index.
-fn check_sample(index: &Arc<Index>, examples: Examples<'_>, setup: &Setup) -> anyhow::Result<()> {
-    let lookup = Arc::new(Lookup::open(Arc::clone(index))?);
-    let config = EngineConfig { threads: 1, cache_bytes: 0, ..setup.engine_config(1) };
-    let engine = Engine::open(Arc::clone(index), config)?;
-    let sample = Sample::of(examples.truth);
-    let mut found = Vec::new();
-    let attributes = match examples.filters {
-        Some(_) => (0..index.schema().attributes().len()).collect(),
-        None => Vec::new(),
-    };
-    let width = attributes.len();
-    let of = examples.compared();
-    let shape = index.shape_of(of);
-    let content = FetchContent { vectors: Some(of), attributes, cell_bytes_max: usize::MAX };
-    for ids in sample.ids() {
-        let Fetched { rows, cells, states, .. } = engine.fetch_content(&lookup, &ids, content.clone())?;
-        let (mut rows, mut cells) = (rows.chunks_exact(shape.row_bytes()), cells.into_iter());
-        let held = ids.iter().zip(states).map(|(&id, state)| match state {
-            FetchState::Found => Ok(rows.next().map(|row| Stored {
-                id,
-                vector: row.to_vec(),
-                cells: cells.by_ref().take(width).collect(),
-            })),
-            FetchState::Absent => Ok(None),
-            FetchState::Damaged => Err(anyhow::anyhow!("the vector {id} cannot be read; verify the index")),
-        });
-        found.push(held.collect::<Result<Vec<_>, _>>()?);
-    }
-    let queries = examples.column.unwrap_or(examples.queries);
-    Ok(sample.check(shape.metric, queries, examples.filters.map(Compiler::asked), &found)?)
 }
 
 /// The file that `--json` asks for.

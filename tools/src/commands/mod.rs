@@ -41,6 +41,7 @@ pub mod serve;
 pub mod shape;
 pub mod switch;
 mod truth_check;
+mod truth_held;
 pub mod union;
 pub mod verify;
 pub mod within;

@@ -17,7 +17,8 @@ use super::callers;
 use super::filter::{Compiler, FilterArgs};
 use super::input::InputArgs;
 use super::search::{
-    Fit, IoArgs, KNOBS, KnobArgs, PlaceArgs, READING, open_engine, open_index, open_queries, refuse_damage,
+    Fit, IoArgs, KNOBS, KnobArgs, PlaceArgs, READING, damaged, open_engine, open_index, open_queries,
+    refuse_damage,
 };
 use super::shape::threads_default;
 use crate::figures::{PointParams, units};
@@ -182,12 +183,7 @@ impl Asking<'_> {
             !session.is_stopped()
         })?;
         if nearest.missing_pages > 0 {
-            let message = format!(
-                "{} pages of vectors are damaged: nothing is exact without them",
-                nearest.missing_pages
-            );
-            let help = format!("`spandrel verify {}` says more", index.dir().display());
-            return Err(Advised::new(message, help).into());
+            return Err(damaged(self.engine, "nothing is exact without all vectors".to_owned()).into());
         }
         Ok(nearest.neighbours)
     }

@@ -175,13 +175,20 @@ pub(super) fn refuse_damage(engine: &Engine, incomplete: usize) -> anyhow::Resul
     if incomplete == 0 {
         return Ok(());
     }
+    let answers = if incomplete == 1 { "1 answer is" } else { &format!("{incomplete} answers are") };
+    Err(damaged(engine, format!("{answers} not whole")).into())
+}
+
+/// What damage leads to, where it is, and what to do.
+pub(super) fn damaged(engine: &Engine, what: String) -> Advised {
     let damage = engine.damage();
-    let mut message =
-        format!("{incomplete} answers are not whole: {} lists or pages are damaged", damage.len());
-    if let Some(first) = damage.first() {
-        message += &format!(", the first: {first}");
-    }
+    let message = match (&damage[..], damage.first()) {
+        ([one], _) => format!("{what}: damaged: {one}"),
+        (all, Some(first)) => format!("{what}: {} lists or pages are damaged, the first: {first}", all.len()),
+        // A part that was read whole since is forgotten.
+        (_, None) => format!("{what}: a list or page could not be read"),
+    };
     let help =
         format!("`spandrel verify {}` says more; build the index anew", engine.index().dir().display());
-    Err(Advised::new(message, help).into())
+    Advised::new(message, help)
 }

@@ -46,6 +46,9 @@ pub(super) struct Stored {
     pub(super) cells: Vec<Cell>,
 }
 
+/// What is there of the ids of a sample, in the same parts.
+pub(super) type Held = Vec<Vec<Option<Stored>>>;
+
 impl Row for Stored {
     fn id(&self) -> u64 {
         self.id
@@ -93,12 +96,7 @@ impl<'a> Sample<'a> {
     ) -> Result<(), Advised> {
         let mut pairs = Vec::new();
         for (ids, vectors) in self.ids().iter().zip(found) {
-            if let Some((id, _)) = ids.iter().zip(vectors).find(|(_, vector)| vector.is_none()) {
-                let message = format!("the truth names vector {id}, which the index does not hold");
-                let help = "give the truth of the base that was indexed; if it names row numbers and the index was built \
-                            with --ids, give the same --ids here";
-                return Err(Advised::new(message, help));
-            }
+            check_held(ids.iter().zip(vectors.iter().map(Option::is_some)), 1)?;
         }
         for (&query, held) in self.queries.iter().zip(found) {
             let is_stray = |held: &&Stored| filters.is_some_and(|asked| !asked.bound(query).matches(*held));
@@ -148,10 +146,49 @@ impl<'a> Sample<'a> {
         }
     }
 
+    /// Of what two indexes hold, the nearer to the query where both have an id: that is what their union gives.
+    pub(super) fn nearer(&self, metric: Metric, queries: &Rows, one: Held, other: Held) -> Held {
+        let mut rows = self.queries.iter().map(|&query| decode(queries.dtype(), queries.row(query)));
+        let each = one.into_iter().zip(other).map(|(one, other)| {
+            // The last part is no query's.
+            let row = rows.next();
+            let of = |held: &Stored| {
+                let vector = decode(queries.dtype(), &held.vector);
+                row.as_ref().map_or(0.0, |row| sign(metric) * compare(metric, row, &vector, None).distance)
+            };
+            let nearer = |pair| match pair {
+                (Some(a), Some(b)) => Some(if of(&b) < of(&a) { b } else { a }),
+                (a, b) => a.or(b),
+            };
+            one.into_iter().zip(other).map(nearer).collect()
+        });
+        each.collect()
+    }
+
     fn known(&self, query: usize, column: usize) -> Option<f64> {
         let distances = self.truth.distances.as_ref()?;
         Some(distances[query * self.truth.k + column].into())
     }
+}
+
+/// Refuses a truth that names an id which none of some indexes holds.
+pub(super) fn check_held<'a>(
+    mut ids: impl Iterator<Item = (&'a u64, bool)>,
+    indexes: usize,
+) -> Result<(), Advised> {
+    let Some((id, _)) = ids.find(|(_, is_held)| !is_held) else { return Ok(()) };
+    Err(match indexes {
+        1 => Advised::new(
+            format!("the truth names {id}, which the index does not hold"),
+            "give the truth of the base that was indexed; if it names row numbers and the index was built with --ids, give the \
+             same --ids here",
+        ),
+        _ => Advised::new(
+            format!("the truth names {id}, which none of the {indexes} indexes holds"),
+            "a truth of several indexes names ids of the whole: build each part with its ids in the whole (--ids), and \
+             compute the truth over the whole base",
+        ),
+    })
 }
 
 /// Refuses a truth of other filters by how many neighbours it has of a query whose filter matches `matches` vectors.
@@ -243,9 +280,14 @@ fn fitting(compared: &[Vec<Compared>]) -> f64 {
     all.iter().filter(|c| c.fits).count() as f64 / all.len().max(1) as f64
 }
 
+/// What makes a nearer vector's distance the smaller.
+fn sign(metric: Metric) -> f64 {
+    if metric == Metric::InnerProduct { -1.0 } else { 1.0 }
+}
+
 /// Share of neighbours that are nearer than the one before them.
 fn disorder(metric: Metric, compared: &[Vec<Compared>]) -> f64 {
-    let sign = if metric == Metric::InnerProduct { -1.0 } else { 1.0 };
+    let sign = sign(metric);
     let steps: Vec<bool> = compared
         .iter()
         .flat_map(|row| row.windows(2))
@@ -255,134 +297,4 @@ fn disorder(metric: Metric, compared: &[Vec<Compared>]) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use spandrel_index::DType;
-
-    /// Rows of f32, each one and a half times as long as the one before in another direction.
-    fn rows(count: usize) -> Vec<[f32; 4]> {
-        (0..count)
-            .map(|row| {
-                let angle = row as f32 * 0.7;
-                let length = 1.0 + (row * 7 % 13) as f32;
-                [length * angle.cos(), length * angle.sin(), length * 0.5, (row % 5) as f32]
-            })
-            .collect()
-    }
-
-    fn bytes(rows: &[[f32; 4]]) -> Vec<u8> {
-        rows.iter().flatten().flat_map(|x| x.to_le_bytes()).collect()
-    }
-
-    /// What checking says of a truth of `of`, changed by `change`, against an index that compares by `by`.
-    fn checked(of: Metric, by: Metric, change: impl Fn(&mut Truth)) -> Result<(), String> {
-        checked_in(&rows(60), of, by, change)
-    }
-
-    fn checked_in(
-        base: &[[f32; 4]],
-        of: Metric,
-        by: Metric,
-        change: impl Fn(&mut Truth),
-    ) -> Result<(), String> {
-        let source = |rows: &[[f32; 4]]| Rows::new(DType::F32, 4, bytes(rows)).unwrap();
-        let queries: Vec<[f32; 4]> = rows(80)[60..].iter().map(|row| row.map(|x| x * 0.8 + 0.3)).collect();
-        let params = spandrel_datasets::TruthParams { metric: of, k: 10, threads: 1 };
-        let watch = spandrel_datasets::Watch::none();
-        let mut truth =
-            spandrel_datasets::compute_truth(&source(base), &source(&queries), None, params, watch).unwrap();
-        change(&mut truth);
-        let sample = Sample::of(&truth);
-        let vector = |&id: &u64| {
-            base.get(id as usize).map(|row| Stored { id, vector: bytes(&[*row]), cells: Vec::new() })
-        };
-        let found: Vec<Vec<_>> = sample.ids().iter().map(|ids| ids.iter().map(vector).collect()).collect();
-        let checked = sample.check(by, &source(&queries), None, &found);
-        checked.map_err(|advised| format!("{advised}: {}", advised.help))
-    }
-
-    #[test]
-    fn a_truth_of_the_index_is_taken_in_every_form() {
-        for metric in Metric::ALL {
-            for form in [|x| x, |x: f32| -x, |x: f32| 1.0 - x, |x: f32| x.max(0.0).sqrt()] {
-                let change = |truth: &mut Truth| {
-                    truth.distances.as_mut().unwrap().iter_mut().for_each(|x| *x = form(*x));
-                };
-                assert_eq!(checked(metric, metric, change), Ok(()), "{metric}");
-            }
-            assert_eq!(checked(metric, metric, |truth| truth.distances = None), Ok(()), "{metric}");
-        }
-    }
-
-    #[test]
-    fn answers_nearer_than_the_truth_are_counted() {
-        let truth = |distances: [f32; 4]| Truth {
-            queries: 2,
-            k: 2,
-            ids: vec![1, 2, 3, 4],
-            distances: Some(distances.into()),
-        };
-        let answer = |found: [(u64, f32); 2]| Answer {
-            neighbours: found.map(|(id, distance)| Neighbour { id, distance, estimated: false }).into(),
-            ..Answer::default()
-        };
-        let answers = [answer([(1, 1.0), (9, 1.5)]), answer([(3, 1.0), (8, 2.5)])];
-        let nearer = |metric, truth| nearer_than_truth(metric, (0..).zip(&answers), &truth, 2);
-        assert_eq!(nearer(Metric::L2, truth([1.0, 2.0, 1.0, 2.0])), 1);
-        assert_eq!(nearer(Metric::L2, truth([1.0, 1.5, 1.0, 2.5])), 0, "none is nearer");
-        assert_eq!(nearer(Metric::InnerProduct, truth([1.0, 1.0, 1.0, 1.0])), 2);
-        assert_eq!(nearer(Metric::L2, truth([0.5, 2.0, 1.0, 2.0])), 0, "distances of another form");
-        let few = Truth { ids: vec![1, Truth::NONE, 3, 4], ..truth([1.0, f32::INFINITY, 1.0, 2.0]) };
-        assert!(
-            check_count(&few, 0, 1).is_ok()
-                && check_count(&few, 1, 2).is_ok()
-                && check_count(&few, 1, 99).is_ok()
-        );
-        let refused = check_count(&few, 0, 2).unwrap_err().to_string();
-        assert_eq!(refused, "the truth has 1 neighbours of query 0, whose filter matches 2 vectors");
-    }
-
-    #[test]
-    fn a_truth_of_another_metric_is_refused_by_its_name() {
-        for of in Metric::ALL {
-            for by in Metric::ALL.into_iter().filter(|&by| by != of) {
-                let refused = checked(of, by, |_| {}).unwrap_err();
-                assert!(
-                    refused.contains(&format!("distances of {of}, the index compares by {by}")),
-                    "{refused}"
-                );
-                assert!(refused.contains(&format!("--metric {by}")), "{refused}");
-                let refused = checked(of, by, |truth| truth.distances = None).unwrap_err();
-                assert!(refused.contains("does not fit"), "{refused}");
-            }
-        }
-    }
-
-    #[test]
-    fn a_truth_of_another_metric_is_taken_where_vectors_have_one_length_alone() {
-        let of_length = |spread: f32| -> Vec<[f32; 4]> {
-            let scaled = |(number, row): (usize, [f32; 4])| {
-                let length = row.iter().map(|x| x * x).sum::<f32>().sqrt();
-                row.map(|x| x / length * (1.0 + spread * (number % 5) as f32))
-            };
-            rows(60).into_iter().enumerate().map(scaled).collect()
-        };
-        for (of, by) in [(Metric::InnerProduct, Metric::L2), (Metric::Cosine, Metric::InnerProduct)] {
-            assert_eq!(checked_in(&of_length(0.0), of, by, |_| {}), Ok(()), "{of} for {by}");
-            // So near to one length that a sample is in order within what rounding may do.
-            let refused = checked_in(&of_length(4e-4), of, by, |_| {}).unwrap_err();
-            assert!(refused.contains(&format!("distances of {of}")), "{refused}");
-        }
-    }
-
-    #[test]
-    fn a_truth_of_other_ids_or_queries_is_refused() {
-        let others = |truth: &mut Truth| truth.ids.iter_mut().for_each(|id| *id = (*id * 17 + 5) % 60);
-        assert!(checked(Metric::L2, Metric::L2, others).unwrap_err().contains("--ids"));
-        let larger = |truth: &mut Truth| truth.ids[57] = 60;
-        let refused = checked(Metric::L2, Metric::L2, larger).unwrap_err();
-        assert!(refused.contains("vector 60, which the index does not hold"), "{refused}");
-        let queries = |truth: &mut Truth| truth.ids.rotate_right(10);
-        assert!(checked(Metric::L2, Metric::L2, queries).is_err());
-    }
-}
+mod tests;

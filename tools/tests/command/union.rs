@@ -263,3 +263,59 @@ fn indexes_that_are_not_alike_are_refused() {
     let said = spandrel(&args);
     assert!(text(&said.stderr).contains("--duplicates keep"), "{}", text(&said.stderr));
 }
+
+/// A recall of 0.6 was told of parts whose ids are the numbers of their own rows.
+#[test]
+fn a_truth_of_other_ids_is_refused_by_its_file() {
+    let built = Built::new(&[700, 900]);
+    let [queries, truth, within] = ["q.u8bin", "t.ibin", "t.range"].map(|name| built.path(name));
+    let rows = ["rows0", "rows1"];
+    for (number, name) in rows.iter().enumerate() {
+        let (base, out) = (built.path(&format!("{number}.u8bin")), built.path(name));
+        run(&["build", "--base", &base, "--metric", "l2", "--out", &out, "--no-calibrate"]);
+    }
+    let base = built.path("all.u8bin");
+    let files = ["--base", &base, "--queries", &queries, "--out", &within];
+    run(&[&["data", "truth", "--metric", "l2", "--radius", "90000"], &files[..]].concat());
+    let bench = |indexes: [&str; 2], truth: &str, flags: &[&str]| {
+        let [a, b] = indexes.map(|name| built.path(name));
+        let bench = [
+            "bench",
+            "--index",
+            &a,
+            "--index",
+            &b,
+            "--queries",
+            &queries,
+            "--truth",
+            truth,
+            "--seconds",
+            "0",
+        ];
+        spandrel(&[&bench[..], flags].concat())
+    };
+    for (truth, flags) in [(&truth, &[][..]), (&within, &["--radius", "90000"])] {
+        let good = bench(["part0", "part1"], truth, flags);
+        assert_eq!(good.status.code(), Some(0), "{}", text(&good.stderr));
+        let refused = bench(rows, truth, flags);
+        let says = text(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(1), "{says}");
+        assert!(
+            says.contains(truth.as_str()) && says.contains("which none of the 2 indexes holds"),
+            "{says}"
+        );
+    }
+    // Ids that are there, and of other vectors.
+    let mut bytes = fs::read(&truth).unwrap();
+    for word in bytes[8..8 + 40 * 10 * 4].chunks_exact_mut(4) {
+        let id = u32::from_le_bytes(word.try_into().unwrap());
+        word.copy_from_slice(&((id * 17 + 5) % 1600).to_le_bytes());
+    }
+    fs::write(&truth, bytes).unwrap();
+    let refused = bench(["part0", "part1"], &truth, &[]);
+    let says = text(&refused.stderr);
+    assert!(
+        refused.status.code() == Some(1) && says.contains(&truth) && says.contains("does not fit"),
+        "{says}"
+    );
+}

@@ -1,7 +1,10 @@
 //! Why an index could not be calibrated.
+use std::path::PathBuf;
+
 use spandrel_index::format::OpenError;
 use spandrel_io::ReadError;
 
+use crate::damage::DamagedPart;
 use crate::error::{EngineError, SearchError};
 use crate::validate::QueryError;
 
@@ -21,11 +24,13 @@ pub enum CalibrateError {
     /// Its vectors or lists cannot be read.
     #[error("the index cannot be read")]
     Read(#[from] ReadError),
-    /// Lists or pages of the index are damaged or cannot be read.
-    #[error("{parts} damaged lists or pages were met")]
+    /// A list or page of the index is not what was written. Verify the index, and build it anew.
+    #[error("{path}: {part} is damaged; verify the index, and build it anew", path = path.display())]
     Damaged {
-        /// How often.
-        parts: u64,
+        /// File of the index that holds the part.
+        path: PathBuf,
+        /// Which list or page of the file.
+        part: DamagedPart,
     },
     /// Threads cannot be started.
     #[error("{threads} threads cannot be started")]

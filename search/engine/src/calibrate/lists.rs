@@ -10,6 +10,7 @@ use spandrel_io::Direct;
 use super::error::CalibrateError;
 use super::queries::Queries;
 use super::truth::TrueNeighbours;
+use crate::damage::DamagedPart;
 use crate::fetch::{ListPlace, NearList};
 use crate::files::open_file;
 use crate::probe::Prober;
@@ -151,9 +152,10 @@ impl Holders {
             let place = ListPlace::of(NearList { distance: 0.0, segment: number, list }, segment);
             bytes.resize(place.bytes as usize, 0); // CAST: a list fits in memory
             file.read_into(place.offset, &mut bytes)?;
-            let damaged = CalibrateError::Damaged { parts: 1 };
+            let damaged =
+                || CalibrateError::Damaged { path: file.path().to_owned(), part: DamagedPart::List(list) };
             if check(segment, ReadList { place: &place, bytes: &bytes }, &mut || None).is_err() {
-                return Err(damaged);
+                return Err(damaged());
             }
             let mut add = |name: u64| {
                 if wanted.contains(&name) {
@@ -163,13 +165,13 @@ impl Holders {
             match index.list_layout() {
                 ListLayout::Coded(layout) => {
                     let view = layout.view(&bytes, place.primaries, place.replicas, segment.count);
-                    let view = view.map_err(|_| damaged)?;
+                    let view = view.map_err(|_| damaged())?;
                     let copies = 0..place.replicas as usize; // CAST: widening
                     copies.for_each(|at| add(Location::new(number, view.position(at)).bits()));
                 }
                 ListLayout::Full(layout) => {
                     let view = layout.view(&bytes, place.primaries, place.replicas, segment.count);
-                    let view = view.map_err(|_| damaged)?;
+                    let view = view.map_err(|_| damaged())?;
                     (0..place.count()).for_each(|at| add(view.id(at)));
                 }
             }

@@ -9,6 +9,7 @@ use spandrel_io::{Direct, ReadFile};
 
 use super::error::CalibrateError;
 use super::part::step;
+use crate::damage::DamagedPart;
 use crate::files::open_file;
 
 /// Vectors of which one is a query, between the fewest queries and the most: two thirds of 1200 know a recall of 0.95 to a
@@ -147,12 +148,15 @@ impl Pages {
         let page_bytes = self.layout.page_bytes();
         out.resize((pages.end - pages.start) as usize * page_bytes, 0); // CAST: usize is 64 bits
         self.file.read_into(BODY_AT + pages.start * page_bytes as u64, out)?;
-        let damaged = pages.zip(out.chunks_exact(page_bytes));
-        let damaged =
-            damaged.filter(|(number, page)| self.layout.check_page(self.uuid, *number, page).is_err());
-        match damaged.count() as u64 {
-            0 => Ok(()),
-            parts => Err(CalibrateError::Damaged { parts }),
+        let mut read = pages.zip(out.chunks_exact(page_bytes));
+        let is_damaged =
+            |(number, page): &(u64, &[u8])| self.layout.check_page(self.uuid, *number, page).is_err();
+        match read.find(is_damaged) {
+            None => Ok(()),
+            Some((number, _)) => {
+                let path = self.file.path().to_owned();
+                Err(CalibrateError::Damaged { path, part: DamagedPart::Page(number) })
+            }
         }
     }
 }

@@ -18,6 +18,7 @@ use super::measure::{self, Examples, Pruning, Sweep, cross};
 use super::running::Setup;
 use super::search::{Fit, IoArgs, PlaceArgs, open_index, open_queries};
 use super::shape::{ShapeArgs, threads_default};
+use super::truth_held::check_examples;
 use super::{bench, verify as verify_command};
 use crate::figures::{Point, PointParams, units, written};
 use crate::report::{AtRecall, Comparison, page, qps_at};
@@ -226,6 +227,7 @@ impl Demo<'_> {
         };
         let sweep = Sweep { setup, k, params, distances: Distances::Exact, stages: false };
         let examples = Examples { queries: &queries, column: None, truth, filters: None, attention: None };
+        check_examples(std::slice::from_ref(&index), examples, sweep.k, &sweep.setup)?;
         let points = measure::measure(&index, examples, &sweep, self.session)?;
         let ceiling = ceiling::words(&index, examples, &sweep, &points, self.session)?;
         self.say(&indented(&format!("{}\n{}", bench::text(&points), ceiling.unwrap_or_default())))?;

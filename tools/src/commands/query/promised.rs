@@ -1,6 +1,6 @@
 //! The recall that answers aimed at, and what is to expect of them.
 use serde::Serialize;
-use spandrel_engine::{Answer, Promise};
+use spandrel_engine::{Answer, Limit, Promise};
 
 use crate::Session;
 
@@ -28,7 +28,13 @@ pub(super) struct Unreached {
     /// Answers with less to expect, and the least of these.
     below: usize,
     least: f64,
-    /// Answers of which nothing is known.
+    /// Answers of which nothing is known, since parts of the index that they need are damaged.
+    damaged: usize,
+    /// Since vectors were left uncompared for the bytes that may be asked.
+    bytes: usize,
+    /// Under a filter.
+    filtered: usize,
+    /// For other reasons: the index was not calibrated for what they ask.
     unknown: usize,
 }
 
@@ -41,6 +47,9 @@ impl Unreached {
                 self.least = if self.below == 0 { expected } else { self.least.min(expected) };
                 self.below += 1;
             }
+            None if answer.missing.parts() > 0 => self.damaged += 1,
+            None if answer.limited_by == Some(Limit::MaxBytes) => self.bytes += 1,
+            None if answer.filtered.is_some() => self.filtered += 1,
             None => self.unknown += 1,
         }
     }
@@ -50,7 +59,7 @@ impl Unreached {
     }
 
     fn lines(&self) -> Vec<String> {
-        let Unreached { target, below, least, unknown } = *self;
+        let Unreached { target, below, least, damaged, bytes, filtered, unknown } = *self;
         let answers =
             |count: usize| if count == 1 { "1 answer".to_owned() } else { format!("{count} answers") };
         let below = (below > 0).then(|| {
@@ -61,12 +70,17 @@ impl Unreached {
                 "note: {of} may not reach recall {target}: {least} is to be expected of the least of them"
             )
         });
-        let unknown = (unknown > 0).then(|| {
-            let of = answers(unknown);
-            format!(
-                "note: whether {of} reached recall {target} is not known: `spandrel inspect` says what the index \
-                 was calibrated for"
-            )
+        let unknown = [
+            (damaged, "lists or pages that they need are damaged"),
+            (bytes, "max_bytes left vectors uncompared"),
+            (
+                filtered,
+                "few of the nearest vectors match the filter, or the index is not calibrated for what was asked",
+            ),
+            (unknown, "`spandrel inspect` says what the index was calibrated for"),
+        ];
+        let unknown = unknown.into_iter().filter(|(count, _)| *count > 0).map(|(count, why)| {
+            format!("note: whether {} reached recall {target} is not known: {why}", answers(count))
         });
         below.into_iter().chain(unknown).collect()
     }
@@ -75,6 +89,7 @@ impl Unreached {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use spandrel_engine::{FilterPlan, Filtered, Missing};
 
     fn answer(target: f64, expected: Option<f64>) -> Answer {
         Answer { promise: Some(Promise { target, expected }), ..Answer::default() }
@@ -94,6 +109,24 @@ mod tests {
         let [below, unknown] = &all.lines()[..] else { panic!("{all:?}") };
         assert!(below.starts_with("note: 2 answers may not reach recall 0.95: ") && below.contains("0.9299"));
         assert!(unknown.starts_with("note: whether 1 answer reached recall 0.95 is not known"), "{unknown}");
+    }
+
+    /// Damage was told as a matter of calibration.
+    #[test]
+    fn why_nothing_is_known_is_told() {
+        let missing = Missing { lists: 0, pages: 1 };
+        let filtered = Some(Filtered { matches: 3, plan: FilterPlan::Post, widened: true });
+        for (answer, says) in [
+            (Answer { missing, ..answer(0.9, None) }, "damaged"),
+            (Answer { limited_by: Some(Limit::MaxBytes), ..answer(0.9, None) }, "max_bytes"),
+            (Answer { filtered, ..answer(0.9, None) }, "match the filter"),
+            (answer(0.9, None), "calibrated for"),
+        ] {
+            let mut all = Unreached::default();
+            all.count(&answer);
+            let [line] = &all.lines()[..] else { panic!("{all:?}") };
+            assert!(line.contains("is not known: ") && line.contains(says), "{line}");
+        }
     }
 
     #[test]

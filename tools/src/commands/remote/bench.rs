@@ -1,6 +1,7 @@
 //! `spandrel bench --server`: a server's recall, rate and latency, as its clients see them.
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use spandrel_datasets::{Rows, Truth};
 use spandrel_engine::{Distances, Duplicates, recall};
 use spandrel_index::{Metric, VectorSource as _};
@@ -34,6 +35,7 @@ pub(in crate::commands) struct Remotely<'a> {
     pub(in crate::commands) embedding: &'a QueryEmbeddingArgs,
     pub(in crate::commands) input: InputArgs,
     pub(in crate::commands) truth: &'a Truth,
+    pub(in crate::commands) truth_file: &'a std::path::Path,
     pub(in crate::commands) k: u32,
     pub(in crate::commands) in_flight: Vec<usize>,
     pub(in crate::commands) params: Vec<PointParams>,
@@ -70,9 +72,11 @@ pub(in crate::commands) fn measure(what: &Remotely<'_>, session: &Session) -> an
         // CAST: widening, here and below
         let count = documents.as_ref().map_or(queries.len(), |documents| documents.documents() as u64);
         let filters = Arc::new(what.filter.wire(count)?);
-        check_truth(what.truth, count, what.k as usize, !filters.is_empty())?;
+        let of_truth = || what.truth_file.display().to_string();
+        check_truth(what.truth, count, what.k as usize, !filters.is_empty()).with_context(of_truth)?;
         if documents.is_none() {
-            check_sample(what, column.as_deref().unwrap_or(&queries), &remote, &clients, session).await?;
+            let compared = column.as_deref().unwrap_or(&queries);
+            check_sample(what, compared, &remote, &clients, session).await.with_context(of_truth)?;
         }
         let asking = Asking {
             remote,

@@ -1,6 +1,7 @@
 //! `spandrel bench` of several indexes.
 use std::cell::Cell;
 
+use anyhow::Context as _;
 use bytes::Bytes;
 use spandrel_datasets::Rows;
 use spandrel_engine::{Answer, Distances, QueryRows, SearchParams, recall};
@@ -13,8 +14,10 @@ use crate::commands::bench::{
 };
 use crate::commands::column::ColumnFit;
 use crate::commands::filter::Compiler;
-use crate::commands::measure::{check_truth, filtered_recall};
+use crate::commands::measure::{Examples, filtered_recall};
 use crate::commands::search::{Fit, open_queries};
+use crate::commands::truth_check::{nearer_than_truth, note_nearer};
+use crate::commands::truth_held::{check_examples, check_range};
 use crate::commands::within::{Held, mean_results, point};
 use crate::figures::{Params, Point};
 
@@ -37,14 +40,21 @@ pub(in crate::commands) fn bench(args: &BenchArgs, session: &Session) -> anyhow:
     if args.radius.radius.is_some() {
         return bench_within(args, &union, &queries, &filters, session);
     }
-    let truth = read_truth(truth, args.ids.as_deref())?;
+    let (truth, of_truth) = (read_truth(truth, args.ids.as_deref())?, || truth.display().to_string());
     let vectors: u64 = union.indexes.iter().map(|index| index.vectors()).sum();
     let k = usize::try_from(vectors.min(args.k.into()))?;
-    check_truth(&truth, queries.len(), k, !filters.is_empty())?;
     let column = args.column.open(ColumnFit::of(first), &args.input, queries.len(), session)?;
     let column = column.map(|file| Rows::read(&file)).transpose()?;
     let metric = first.shape_of(compare_by).metric;
     let setup = setup(args, first);
+    let examples = Examples {
+        queries: &queries,
+        column: column.as_ref(),
+        truth: &truth,
+        filters: filters.first(),
+        attention: None,
+    };
+    check_examples(&union.indexes, examples, k, &setup).with_context(of_truth)?;
     for compiler in &filters {
         compiler.compile_all(setup.engine.threads, session)?;
     }
@@ -79,6 +89,7 @@ pub(in crate::commands) fn bench(args: &BenchArgs, session: &Session) -> anyhow:
             true => recall(metric, &run.answers, known, k)?,
             false => filtered_recall(metric, (0..).zip(&run.answers), &truth, k)?,
         };
+        note_nearer(nearer_than_truth(metric, (0..).zip(&run.answers), &truth, k), session);
         let point = Point { k: Some(k as u64), recall, ..running.point(run) }; // CAST: widening
         let distances: Distances = args.places.distances;
         Ok(Point { distances: Some(distances.to_string()), params: Params::Ours(*params), ..point })
@@ -97,9 +108,10 @@ fn bench_within(
     let (Some(first), Some(truth)) = (union.indexes.first(), &args.truth) else {
         unreachable!("there are two indexes or more, and a truth")
     };
-    let truth = read_range_truth(args, truth)?;
-    truth.validate(queries.len())?;
+    let (truth, of_truth) = (read_range_truth(args, truth)?, || truth.display().to_string());
+    truth.validate(queries.len()).with_context(of_truth)?;
     let setup = setup(args, first);
+    check_range(&union.indexes, &truth, &setup).with_context(of_truth)?;
     for compiler in filters {
         compiler.compile_all(setup.engine.threads, session)?;
     }

@@ -39,7 +39,6 @@ pub(in crate::commands) fn measure(
     session: &Session,
 ) -> anyhow::Result<Vec<Point>> {
     let RangeExamples { queries, truth, filters } = examples;
-    truth.validate(queries.len())?;
     if let Some(filters) = filters {
         filters.compile_all(sweep.setup.engine.threads, session)?;
     }
