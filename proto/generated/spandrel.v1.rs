@@ -222,6 +222,7 @@ pub enum PlanReason {
     Cost = 4,
     Sparse = 5,
     Few = 6,
+    Small = 7,
 }
 impl PlanReason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -236,6 +237,7 @@ impl PlanReason {
             Self::Cost => "PLAN_REASON_COST",
             Self::Sparse => "PLAN_REASON_SPARSE",
             Self::Few => "PLAN_REASON_FEW",
+            Self::Small => "PLAN_REASON_SMALL",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -247,6 +249,7 @@ impl PlanReason {
             "PLAN_REASON_COST" => Some(Self::Cost),
             "PLAN_REASON_SPARSE" => Some(Self::Sparse),
             "PLAN_REASON_FEW" => Some(Self::Few),
+            "PLAN_REASON_SMALL" => Some(Self::Small),
             _ => None,
         }
     }
@@ -1867,6 +1870,12 @@ pub struct DocumentsSummary {
     pub vectors_max: u32,
     #[prost(double, tag = "4")]
     pub vectors_mean: f64,
+    #[prost(bool, tag = "5")]
+    pub by_encodings: bool,
+    #[prost(uint32, tag = "6")]
+    pub default_lists: u32,
+    #[prost(uint32, tag = "7")]
+    pub default_compared: u32,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ColumnSummary {

@@ -1,6 +1,7 @@
 //! Indexes whose lists follow the values of an attribute: each value is searched as if there were no others.
 mod claims;
 mod limits;
+mod reasons;
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -57,13 +57,29 @@ pub enum PlanReason {
     All,
     /// No more documents match than are compared.
     Few,
-    /// It is expected to cost least, or the matches are few and lie together in lists that small values of a partition share.
+    /// It is expected to cost least.
     Cost,
+    /// The matches are few and lie together in lists that small values of a partition share, which are not ordered by nearness: all
+    /// are compared, also where another plan is expected to cost less.
+    Small,
     /// The nearest lists hold fewer than half of the matches that they would hold of an independent filter.
     Sparse,
 }
 
 impl PlanReason {
+    /// The rest of a sentence that begins with "chosen".
+    pub const fn words(self) -> &'static str {
+        match self {
+            PlanReason::Asked => "by the query",
+            PlanReason::Exact => "since a recall of 1 is asked for",
+            PlanReason::All => "since every vector matches",
+            PlanReason::Few => "since no more documents match than are compared",
+            PlanReason::Cost => "by cost",
+            PlanReason::Small => "since a small value shares its lists with others, whatever that costs",
+            PlanReason::Sparse => "since the nearest lists hold few of the matches",
+        }
+    }
+
     /// In one word.
     pub const fn name(self) -> &'static str {
         match self {
@@ -72,6 +88,7 @@ impl PlanReason {
             PlanReason::All => "all",
             PlanReason::Few => "few",
             PlanReason::Cost => "cost",
+            PlanReason::Small => "small",
             PlanReason::Sparse => "sparse",
         }
     }

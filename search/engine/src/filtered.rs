@@ -56,9 +56,10 @@ impl FilteredPlan {
             Some(plan) => (plan, PlanReason::Asked),
             None if is_exact => (FilterPlan::Exact, PlanReason::Exact),
             None if matches.count() == index.vectors() => (FilterPlan::Post, PlanReason::All),
+            None if costs.exact <= others => (FilterPlan::Exact, PlanReason::Cost),
             // The nearest of lists that are not ordered by nearness are no better than others.
-            None if costs.exact <= others || spend.together.is_some_and(|together| together.is_small) => {
-                (FilterPlan::Exact, PlanReason::Cost)
+            None if spend.together.is_some_and(|together| together.is_small) => {
+                (FilterPlan::Exact, PlanReason::Small)
             }
             None if others < costs.lists => (FilterPlan::Codes, PlanReason::Cost),
             None if lists_are_masked(share, index) => (FilterPlan::Lists, PlanReason::Cost),

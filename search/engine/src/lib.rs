@@ -80,8 +80,8 @@ pub use calibrate::{
 };
 pub use damage::{Damage, DamageReason, DamagedPart};
 pub use documents::{
-    DOCUMENTS_COMPARED, DocumentParams, DocumentRequest, ENCODED_COMPARED, ENCODING_LISTS_MIN,
-    QueryDocuments, TOKEN_LISTS, TOKENS_KEPT, vector_queries,
+    DOCUMENTS_COMPARED, DocumentDefaults, DocumentParams, DocumentRequest, ENCODED_COMPARED,
+    ENCODING_LISTS_MIN, QueryDocuments, TOKEN_LISTS, TOKENS_KEPT, vector_queries,
 };
 pub use engine::{Engine, IoReport, QueryRows, Request};
 pub use error::{EngineError, SearchError};

@@ -126,6 +126,9 @@ def _documents_of(message: admin_pb2.DocumentsSummary) -> Dict[str, Any]:
         "vectors_min": message.vectors_min,
         "vectors_max": message.vectors_max,
         "vectors_mean": message.vectors_mean,
+        "by_encodings": message.by_encodings,
+        "default_lists": message.default_lists,
+        "default_compared": message.default_compared,
     }
 
 

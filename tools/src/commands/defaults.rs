@@ -1,7 +1,5 @@
 //! What an index says of the recall of its queries, in words.
-use spandrel_engine::{
-    Aim, COLUMN_CANDIDATES, Calibrated, DOCUMENTS_COMPARED, Pruning, RECALL_DEFAULT, TOKEN_LISTS,
-};
+use spandrel_engine::{Aim, COLUMN_CANDIDATES, Calibrated, DocumentDefaults, Pruning, RECALL_DEFAULT};
 use spandrel_index::Tier;
 use spandrel_index::codes::CodeSpec;
 use spandrel_index::format::{Manifest, RecallCurve, RecallCurves, RecallSource, SearchDefault, VectorsOf};
@@ -23,11 +21,8 @@ pub(super) fn at_ten(manifest: &Manifest, recall: Option<&RecallCurves>) -> Sear
 
 /// The same in a line.
 pub(super) fn at_ten_text(manifest: &Manifest, recall: Option<&RecallCurves>) -> String {
-    if manifest.documents.is_some() {
-        let lists = u64::from(TOKEN_LISTS).min(manifest.found_lists());
-        return format!(
-            "{lists} lists for each token, {DOCUMENTS_COMPARED} documents compared, unless asked otherwise"
-        );
+    if let Some(usual) = DocumentDefaults::of(manifest) {
+        return of_documents(usual);
     }
     let default = at_ten(manifest, recall);
     let epsilon = default.epsilon.map(|epsilon| format!("epsilon {epsilon}, ")).unwrap_or_default();
@@ -42,6 +37,13 @@ pub(super) fn at_ten_text(manifest: &Manifest, recall: Option<&RecallCurves>) ->
     let lists = units::count(default.max_lists.into());
     let recall = recall.map(|_| format!(" for --recall {RECALL_DEFAULT}")).unwrap_or_default();
     format!("{epsilon}at most {lists} lists{rerank}{recall}, unless asked otherwise")
+}
+
+/// What a query document takes that does not say.
+pub(super) fn of_documents(usual: DocumentDefaults) -> String {
+    let DocumentDefaults { by_encodings, lists, compared } = usual;
+    let (lists, each) = (units::count(lists.into()), if by_encodings { "query document" } else { "token" });
+    format!("{lists} lists for each {each}, {compared} documents compared, unless asked otherwise")
 }
 
 /// Errors to two places.

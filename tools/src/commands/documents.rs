@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::{Value, json};
 use spandrel_builder::Plan;
 use spandrel_datasets::{Rows, Truth, read_documents};
-use spandrel_engine::{Answer, DocumentParams, Engine, QueryDocuments, recall};
+use spandrel_engine::{Answer, DocumentDefaults, DocumentParams, Engine, QueryDocuments, recall};
 use spandrel_index::documents::{DocumentOffsets, EncodingSpec};
 use spandrel_index::{Index, Matches, VectorSource};
 
@@ -42,8 +42,8 @@ impl DocumentsArgs {
 #[derive(Debug, Clone, Args)]
 pub struct QueryDocumentsArgs {
     /// Where query documents begin in --queries, as `build --documents` takes it: the index is one of documents. Each token searches
-    /// --max-lists lists [default: 16], and the --rerank best documents by estimates [default: 60, or k if that is more] are read and
-    /// compared by MaxSim. No recall is promised.
+    /// --max-lists lists [default: 16; by encodings the query document searches two fifths of all, 64 at least], and the --rerank best
+    /// documents by estimates [default: 60, by encodings 200, or k if that is more] are read and compared by MaxSim. No recall is promised.
     #[arg(long, value_name = "FILE", requires = "queries",
           conflicts_with_all = ["column_queries", "radius", "recall", "epsilon", "rerank_errors"])]
     pub query_documents: Option<PathBuf>,
@@ -239,6 +239,7 @@ pub(super) fn json(index: &Index) -> Value {
     let (Some(entry), Some(documents)) = (&index.manifest().documents, index.documents()) else {
         return Value::Null;
     };
+    let usual = DocumentDefaults::of(index.manifest());
     json!({
         "count": entry.count,
         "vectors": documents.offsets().rows(),
@@ -246,6 +247,8 @@ pub(super) fn json(index: &Index) -> Value {
         "offsets_hash": entry.offsets_hash,
         "ids_hash": entry.ids_hash,
         "encoding": entry.encoding.as_ref().map(|encoding| &encoding.spec),
+        "default_lists": usual.map(|usual| usual.lists),
+        "default_compared": usual.map(|usual| usual.compared),
     })
 }
 

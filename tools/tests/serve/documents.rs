@@ -143,8 +143,10 @@ fn every_call_answers_with_documents_as_in_process() {
     let described = spandrel(&["admin", "--server", &server.address, "--format", "json", "describe"]);
     let described: serde_json::Value = serde_json::from_str(&described).unwrap();
     let count = VECTORS / OF_DOCUMENT;
-    let documents =
-        serde_json::json!({ "count": count, "vectors_min": 10, "vectors_max": 10, "vectors_mean": 10.0 });
+    let documents = serde_json::json!({
+        "count": count, "vectors_min": 10, "vectors_max": 10, "vectors_mean": 10.0, "by_encodings": false,
+        "default_lists": described["lists"].as_u64().unwrap().min(16), "default_compared": count.min(60),
+    });
     assert_eq!(described["documents"], documents);
     run(async {
         let client = server.client();

@@ -15,8 +15,8 @@ mod slot;
 mod task;
 
 pub use params::{
-    DOCUMENTS_COMPARED, DocumentParams, ENCODED_COMPARED, ENCODING_LISTS_MIN, TOKEN_LISTS, TOKENS_KEPT,
-    vector_queries,
+    DOCUMENTS_COMPARED, DocumentDefaults, DocumentParams, ENCODED_COMPARED, ENCODING_LISTS_MIN, TOKEN_LISTS,
+    TOKENS_KEPT, vector_queries,
 };
 pub(crate) use ranking::Ranking;
 pub use request::{DocumentRequest, QueryDocuments};

@@ -2,7 +2,7 @@
 use std::sync::Arc;
 
 use spandrel_index::documents::DocumentOffsets;
-use spandrel_index::format::{PageLayout, VectorsOf};
+use spandrel_index::format::{Manifest, PageLayout, VectorsOf};
 use spandrel_index::{Index, Matches, StoredVectors, Tier};
 
 use crate::accept::Accepted;
@@ -58,6 +58,33 @@ pub(super) fn page_bytes_of(offsets: &DocumentOffsets, layout: PageLayout, docum
     pages * layout.page_bytes() as u64 // CAST: widening
 }
 
+/// What a query document takes of an index where it names no numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DocumentDefaults {
+    /// Whether encodings of documents are searched in place of their tokens.
+    pub by_encodings: bool,
+    /// Lists that each token searches, or the whole query by encodings.
+    pub lists: u32,
+    /// Documents that are compared exactly, or `k` if that is more.
+    pub compared: u32,
+}
+
+impl DocumentDefaults {
+    /// Those of the index of a manifest; none of one without documents.
+    pub fn of(manifest: &Manifest) -> Option<DocumentDefaults> {
+        let documents = manifest.documents.as_ref()?;
+        let by_encodings = documents.encoding.is_some();
+        let all = manifest.found_lists() as u32; // CAST: lists are numbered by u32
+        let (lists, compared) = match by_encodings {
+            true => (ENCODING_LISTS_MIN.max(2 * (all / ENCODING_LISTS_OF)), ENCODED_COMPARED),
+            false => (TOKEN_LISTS, DOCUMENTS_COMPARED),
+        };
+        // CAST: no more than it was
+        let compared = u64::from(compared).min(documents.count) as u32;
+        Some(DocumentDefaults { by_encodings, lists: lists.min(all), compared })
+    }
+}
+
 /// What a caller asks for of documents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DocumentParams {
@@ -97,8 +124,8 @@ impl DocumentParams {
     /// Documents that are compared exactly in an index.
     pub fn compared(&self, index: &Index) -> usize {
         let documents = index.documents().map_or(0, |documents| documents.offsets().documents());
-        let usual = if has_encodings(index) { ENCODED_COMPARED } else { DOCUMENTS_COMPARED };
-        let asked = self.rerank.unwrap_or(usual) as usize; // CAST: widening
+        let usual = || DocumentDefaults::of(index.manifest()).map_or(0, |usual| usual.compared);
+        let asked = self.rerank.unwrap_or_else(usual) as usize; // CAST: widening
         asked.max(self.k).min(documents)
     }
 
@@ -129,12 +156,8 @@ impl DocumentParams {
 
     /// Lists that each token searches, or the whole query in an index of encodings.
     pub fn lists(&self, index: &Index) -> u32 {
-        let all = index.found_lists();
-        let usual = match has_encodings(index) {
-            true => ENCODING_LISTS_MIN.max(2 * (all / ENCODING_LISTS_OF)),
-            false => TOKEN_LISTS,
-        };
-        self.max_lists.unwrap_or(usual).min(all)
+        let usual = || DocumentDefaults::of(index.manifest()).map_or(0, |usual| usual.lists);
+        self.max_lists.unwrap_or_else(usual).min(index.found_lists())
     }
 
     /// Refuses what makes no sense in an index.

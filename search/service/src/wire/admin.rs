@@ -3,7 +3,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use spandrel_engine::{Aim, Pruning, RECALL_DEFAULT, RecallEstimate};
+use spandrel_engine::{Aim, DocumentDefaults, Pruning, RECALL_DEFAULT, RecallEstimate};
 use spandrel_index::documents::DocumentOffsets;
 use spandrel_index::format::{RecallCurve, RecallCurves, RecallPoint, RecallSource, VectorsOf};
 use spandrel_index::{Index, OpenOptions, Tier, VectorsShape, VerifyError, VerifyProgress, verify_open};
@@ -213,13 +213,16 @@ fn column(name: &str, index: &Index) -> v1::ColumnSummary {
     }
 }
 
-fn documents_of(offsets: &DocumentOffsets) -> v1::DocumentsSummary {
+fn documents_of(offsets: &DocumentOffsets, usual: Option<DocumentDefaults>) -> v1::DocumentsSummary {
     let count = offsets.documents();
     v1::DocumentsSummary {
         count: count as u64, // CAST: widening
         vectors_min: offsets.rows_min(),
         vectors_max: offsets.rows_max(),
         vectors_mean: offsets.rows() as f64 / count as f64, // CAST: a ratio
+        by_encodings: usual.is_some_and(|usual| usual.by_encodings),
+        default_lists: usual.map_or(0, |usual| usual.lists),
+        default_compared: usual.map_or(0, |usual| usual.compared),
     }
 }
 
@@ -282,7 +285,9 @@ fn description(served: &Served, is_admin: bool) -> v1::DescribeIndexResponse {
         calibration: index.recall().map(|curves| calibration(curves, index.vectors_tier())),
         attributes: served.attributes.iter().map(attribute).collect(),
         column: index.column().map(|of| column(&of.name, index)),
-        documents: index.documents().map(|documents| documents_of(documents.offsets())),
+        documents: index
+            .documents()
+            .map(|documents| documents_of(documents.offsets(), DocumentDefaults::of(index.manifest()))),
         embedding_versions: index
             .manifest()
             .embedding

@@ -49,6 +49,7 @@ fn filter(of: &ExplainedFilter) -> v1::ExplainedFilter {
         PlanReason::All => v1::PlanReason::All,
         PlanReason::Few => v1::PlanReason::Few,
         PlanReason::Cost => v1::PlanReason::Cost,
+        PlanReason::Small => v1::PlanReason::Small,
         PlanReason::Sparse => v1::PlanReason::Sparse,
     };
     v1::ExplainedFilter {

@@ -1,10 +1,12 @@
 //! Which indexes there are, and what they are.
 use serde_json::{Value, json};
 use spandrel_client::v1;
+use spandrel_engine::DocumentDefaults;
 use spandrel_index::format::RecallSource;
 
 use super::reach::Server;
 use crate::Session;
+use crate::commands::defaults::of_documents;
 use crate::figures::{Align, TextTable, short, units};
 
 pub(super) async fn list(server: &Server, session: &Session) -> anyhow::Result<()> {
@@ -148,12 +150,15 @@ fn documents_json(of: &v1::DocumentsSummary) -> Value {
         "vectors_min": of.vectors_min,
         "vectors_max": of.vectors_max,
         "vectors_mean": of.vectors_mean,
+        "by_encodings": of.by_encodings,
+        "default_lists": of.default_lists,
+        "default_compared": of.default_compared,
     })
 }
 
 /// The same in a line.
 fn documents_text(of: &v1::DocumentsSummary) -> String {
-    let v1::DocumentsSummary { count, vectors_min, vectors_max, vectors_mean } = of;
+    let v1::DocumentsSummary { count, vectors_min, vectors_max, vectors_mean, .. } = of;
     let mean = units::three_digits(*vectors_mean);
     format!("{}, of {vectors_min} to {vectors_max} vectors, {mean} on average", units::count(*count))
 }
@@ -231,8 +236,18 @@ fn recall_json(measured: &v1::MeasuredRecall) -> Value {
     json!({ "k": k, "target": target, "recall": recall, "low": low, "high": high, "queries": queries })
 }
 
-/// What a query for 10 neighbours does that does not say.
+/// What a query for 10 neighbours does that does not say, or a query document.
 fn defaults(about: &v1::DescribeIndexResponse) -> String {
+    if let Some(of) = &about.documents {
+        return match of.default_compared {
+            0 => "as the server does by itself".to_owned(),
+            compared => of_documents(DocumentDefaults {
+                by_encodings: of.by_encodings,
+                lists: of.default_lists,
+                compared,
+            }),
+        };
+    }
     let epsilon = match about.default_epsilon {
         epsilon if epsilon.is_finite() => format!("epsilon {epsilon}, "),
         _ => String::new(),

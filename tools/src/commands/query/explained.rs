@@ -57,6 +57,7 @@ pub(super) fn json(answer: &Answer) -> Option<Value> {
         "candidates": answer.work.candidates,
         "compared": told.compared.items.iter().map(vector).collect::<Vec<_>>(),
         "compared_more": told.compared.more,
+        "reranked": answer.work.reranked,
         "cache_hits": answer.work.cache_hits,
         "rounds": told.rounds.iter().map(round).collect::<Vec<_>>(),
         "times_us": times_us,
@@ -100,7 +101,7 @@ pub(super) fn text(query: u64, answer: &Answer) -> Option<String> {
 
 /// What was planned, and where the search stopped, in two lines.
 fn head(query: u64, told: &Explanation, answer: &Answer) -> String {
-    let Explanation { epsilon, lists_planned, min_head_score, rerank, lists, stop, compared, .. } = told;
+    let Explanation { epsilon, lists_planned, min_head_score, rerank, lists, stop, .. } = told;
     let searched = lists.items.iter().filter(|list| list.scanned > 0).count();
     let first = if lists.more > 0 { "the first " } else { "" };
     let epsilon = epsilon.map(|epsilon| format!(", epsilon {epsilon}")).unwrap_or_default();
@@ -116,7 +117,8 @@ fn head(query: u64, told: &Explanation, answer: &Answer) -> String {
         lists.items.len(),
         units::count(answer.work.vectors_scanned),
         answer.work.candidates,
-        compared.items.len() + compared.more as usize, // CAST: widening
+        // Also those that match a filter and are all compared, which are not told one by one.
+        units::count(answer.work.reranked.into()),
     )
 }
 
@@ -126,8 +128,7 @@ fn filter_text(filter: &ExplainedFilter, parts: &[FilterPart]) -> String {
     let cost = |cost: f64| units::count(cost.round() as u64); // CAST: not negative
     let codes = codes.map(|codes| format!(", codes {}", cost(codes))).unwrap_or_default();
     let costs = format!("exact {}{codes}, lists {}", cost(*exact), cost(*lists));
-    let mut text =
-        format!("filter plan {plan}, chosen by {}; expected to cost {costs} codes\n", reason.name());
+    let mut text = format!("filter plan {plan}, chosen {}; expected to cost {costs} codes\n", reason.words());
     for FilterPart { depth, text: condition, matches } in parts {
         // Writing to a string does not fail.
         let _ = writeln!(

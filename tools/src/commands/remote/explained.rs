@@ -51,6 +51,7 @@ fn filter(message: &v1::ExplainedFilter) -> Option<ExplainedFilter> {
         v1::PlanReason::All => PlanReason::All,
         v1::PlanReason::Few => PlanReason::Few,
         v1::PlanReason::Cost => PlanReason::Cost,
+        v1::PlanReason::Small => PlanReason::Small,
         v1::PlanReason::Sparse => PlanReason::Sparse,
     };
     let &v1::ExplainedFilter { exact_cost: exact, codes_cost: codes, lists_cost: lists, .. } = message;
