@@ -19,6 +19,8 @@ const STATS_BYTES_MAX: u64 = 16 << 20;
 /// What calibrating again came to.
 #[derive(Debug, Clone)]
 pub struct Recalibrated {
+    /// The manifest that was in force before, whose version stays in the folder.
+    pub before: Manifest,
     /// The manifest now in force.
     pub manifest: Manifest,
     /// What recall to expect.
@@ -47,10 +49,11 @@ pub fn recalibrate(
     if Checkpoint::read(&FolderStore::new(&dir.join(SCRATCH)))?.is_some() {
         return Err(BuildError::Unfinished { path: dir });
     }
-    let manifest = Manifest::open(&store, current(&store)?)?;
-    let index = Unpublished { dir: &dir, manifest: &manifest };
+    let before = Manifest::open(&store, current(&store)?)?;
+    let index = Unpublished { dir: &dir, manifest: &before };
     let Some(recall) = calibrated(by, index, progress, stop)? else { return Ok(None) };
-    publish(&store, &manifest, &recall).map(|manifest| Some(Recalibrated { manifest, recall }))
+    let manifest = publish(&store, &before, &recall)?;
+    Ok(Some(Recalibrated { before, manifest, recall }))
 }
 
 /// Publishes curves over the sections of a version.

@@ -106,7 +106,7 @@ fn a_missing_file_is_named() {
         for kind in whole.kinds() {
             let error = whole.open_without(&file(kind)).unwrap_err();
             assert!(error.to_string().contains(&file(kind)), "{error}");
-            assert!(error.to_string().ends_with("restore it from a copy or rebuild"), "{error}");
+            assert!(error.to_string().ends_with("restore the file from a copy or rebuild"), "{error}");
             check!(Err::<(), _>(error), OpenError::MissingFile { .. }, "{}: {}", whole.name(), kind.name());
         }
         check!(whole.open_without("manifest-1"), OpenError::MissingFile { .. }, "manifest");

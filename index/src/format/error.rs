@@ -8,6 +8,9 @@ use spandrel_io::{ReadError, StoreError};
 use super::{MAJOR, MINOR, StrayReplica};
 use crate::Tier;
 
+/// What to do about a damaged file, at the end of what is said of it.
+pub(crate) const RESTORE: &str = "restore the file from a copy or rebuild";
+
 /// Why an index, or one of its files, was refused. Every variant names the file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -112,13 +115,13 @@ pub enum OpenError {
         kind: &'static str,
     },
     /// A file that the manifest lists, or the manifest that CURRENT names, is gone.
-    #[error("{path}: this file of the index is gone; restore it from a copy or rebuild", path = path.display())]
+    #[error("{path}: this file of the index is gone; {RESTORE}", path = path.display())]
     MissingFile {
         /// File that is gone.
         path: PathBuf,
     },
     /// The file is shorter or longer than was published.
-    #[error("{path}: {found} bytes, expected {expected}; restore the file from a copy or rebuild", path = path.display())]
+    #[error("{path}: {found} bytes, expected {expected}; {RESTORE}", path = path.display())]
     Length {
         /// File of the wrong length.
         path: PathBuf,
@@ -128,7 +131,7 @@ pub enum OpenError {
         expected: u64,
     },
     /// Bytes differ from those written.
-    #[error("{path}: {what}: hash {found}, expected {expected}; restore the file from a copy or rebuild", path = path.display())]
+    #[error("{path}: {what}: hash {found}, expected {expected}; {RESTORE}", path = path.display())]
     Checksum {
         /// File whose bytes changed.
         path: PathBuf,
@@ -140,7 +143,7 @@ pub enum OpenError {
         expected: String,
     },
     /// A field is out of its range or contradicts another.
-    #[error("{path}: {field} is {found}, expected {expected}; restore the file from a copy or rebuild", path = path.display())]
+    #[error("{path}: {field} is {found}, expected {expected}; {RESTORE}", path = path.display())]
     Field {
         /// File that holds the field.
         path: PathBuf,
@@ -206,6 +209,11 @@ impl OpenError {
     pub fn with_causes(&self) -> String {
         let causes = std::iter::successors(self.source(), |&cause| cause.source());
         causes.fold(self.to_string(), |told, cause| format!("{told}: {cause}"))
+    }
+
+    /// The same without what to do about a damaged file, for a list of them.
+    pub fn without_advice(&self) -> String {
+        self.with_causes().replacen(&format!("; {RESTORE}"), "", 1)
     }
 
     /// A [`OpenError::Field`] from anything printable.

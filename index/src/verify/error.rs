@@ -27,7 +27,7 @@ pub enum VerifyError {
 }
 
 fn listed(damaged: &[OpenError], more: usize) -> String {
-    let mut told: Vec<String> = damaged.iter().map(OpenError::with_causes).collect();
+    let mut told: Vec<String> = damaged.iter().map(OpenError::without_advice).collect();
     told.extend((more > 0).then(|| format!("and {more} more")));
-    told.join("; ")
+    told.join("; ") + "; restore the files from a copy or rebuild"
 }

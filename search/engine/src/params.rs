@@ -179,7 +179,7 @@ pub enum ParamsError {
     },
     /// Answers of such an index are documents. Say which queries are one document.
     #[error(
-        "the index holds documents of many vectors; give the offsets of the queries' documents (--query-documents)"
+        "the index holds documents of many vectors, which are found by documents alone: `query` and `bench` take --query-documents"
     )]
     Documents,
     /// Its vectors are things of their own. Leave out the documents.

@@ -12,7 +12,7 @@ use spandrel_builder::{
 };
 use spandrel_datasets::{Array, BaseRows, IdFile};
 use spandrel_index::codes::Codebooks;
-use spandrel_index::{Metric, VectorSource};
+use spandrel_index::{Index, Metric, OpenOptions, Tier, VectorSource};
 
 use super::attributes::AttributeArgs;
 use super::binariser::BinariserArgs;
@@ -23,6 +23,7 @@ use super::documents::DocumentsArgs;
 use super::embedding::EmbeddingArgs;
 use super::ids::Ids;
 use super::input::InputArgs;
+use super::inspect::empty;
 use super::query_sample::{self, QuerySampleArgs};
 use super::shape::{ShapeArgs, plan_json, plan_text, search_memory_warning};
 use crate::figures::{process_memory, units};
@@ -143,6 +144,11 @@ pub(super) fn run(args: &BuildArgs, session: &Session) -> anyhow::Result<()> {
         session.note(&format!("warning: {warning}"));
     }
     let report = build_watched(input, &config, !args.no_calibrate, session)?;
+    if source.is_some() {
+        let options = OpenOptions { codes: Some(Tier::Ssd), ..OpenOptions::default() };
+        let index = Index::open_with(&config.out, options)?;
+        empty(&index).for_each(|remark| session.note(&format!("warning: {remark}")));
+    }
     session.show(&report_text(&report, &config), &report_json(&report, &config))
 }
 

@@ -63,6 +63,8 @@ fn confidence(text: &str) -> Result<f64, &'static str> {
 struct Report<'a> {
     index: &'a PathBuf,
     version: u64,
+    /// The version that was in force before.
+    old_version: u64,
     source: RecallSource,
     confidence: Option<f64>,
     points: Vec<Point>,
@@ -145,6 +147,7 @@ fn report<'a>(args: &'a CalibrateArgs, found: &Recalibrated) -> Report<'a> {
     Report {
         index: &args.index,
         version: manifest.version,
+        old_version: found.before.version,
         source: recall.source,
         confidence: recall.confidence,
         points: points.collect(),
@@ -175,11 +178,14 @@ fn text(report: &Report<'_>, found: &Recalibrated) -> String {
         ]);
     }
     let warnings: String = report.warnings.iter().map(|warning| format!("warning: {warning}\n")).collect();
+    let dir = report.index.display();
+    let was = if found.before.recall.is_some() { "with its calibration" } else { "without a calibration" };
     format!(
-        "{}, version {}, calibrated by {}\n{}\n{table}{warnings}",
-        report.index.display(),
+        "{dir}, version {}, calibrated by {}\n{}\n{table}{warnings}version {old}, {was}, stays: \
+         `spandrel switch {dir} --version {old}` goes back to it\n",
         report.version,
         defaults::source(&found.recall),
-        defaults::ends_early(&found.recall).map(|early| format!("{early}\n")).unwrap_or_default()
+        defaults::ends_early(&found.recall).map(|early| format!("{early}\n")).unwrap_or_default(),
+        old = report.old_version
     )
 }

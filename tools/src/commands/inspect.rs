@@ -1,6 +1,8 @@
 //! `spandrel inspect`: what an index consists of.
 mod attributes;
 
+pub(super) use attributes::empty;
+
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
@@ -108,7 +110,7 @@ fn json(about: &About<'_>) -> Value {
         "kernels": Variant::best().name(),
         "search_default": written(&defaults::at_ten(manifest, index.recall())),
         "recall": written(&index.recall()),
-        "warnings": defaults::warnings(manifest, index.recall()).collect::<Vec<_>>(),
+        "warnings": defaults::warnings(manifest, index.recall()).chain(attributes::empty(index)).collect::<Vec<_>>(),
         "partitions": partition::json(manifest),
         "memory_bytes": memory.total(),
         "memory_parts": {
@@ -175,7 +177,8 @@ fn text(about: &About<'_>) -> String {
         .chain(early)
         .chain(defaults::ranges(index.recall()));
     names.zip(curves).for_each(|(name, curve)| line(name, curve));
-    defaults::warnings(manifest, index.recall()).for_each(|warning| line("warning", warning));
+    let warnings = defaults::warnings(manifest, index.recall()).chain(attributes::empty(index));
+    warnings.for_each(|warning| line("warning", warning));
     let (lists, copies) = (units::count(build.lists), build.max_replicas);
     line(
         "built",

@@ -5,8 +5,8 @@ use clap::Args;
 use spandrel_index::format::OpenError;
 use spandrel_index::{VerifyError, VerifyReport, verify};
 
-use crate::Session;
 use crate::figures::units;
+use crate::{Advised, Session};
 
 /// Read an index from end to end and say whether it is whole.
 #[derive(Debug, Args)]
@@ -37,9 +37,10 @@ pub(super) fn run(args: &VerifyArgs, session: &Session) -> anyhow::Result<()> {
 fn told(error: VerifyError, dir: &Path) -> anyhow::Error {
     let VerifyError::Several { damaged, more } = error else { return error.into() };
     let head = format!("{}: {} files are damaged", dir.display(), damaged.len() + more);
-    let mut lines: Vec<String> = damaged.iter().map(OpenError::with_causes).collect();
+    let mut lines: Vec<String> = damaged.iter().map(OpenError::without_advice).collect();
     lines.extend((more > 0).then(|| format!("and {more} more")));
-    let last = anyhow::Error::msg(lines.pop().unwrap_or_default());
+    let help = "restore the files from a copy, or build the index anew";
+    let last = anyhow::Error::new(Advised::new(lines.pop().unwrap_or_default(), help));
     lines.into_iter().rev().fold(last, anyhow::Error::context).context(head)
 }
 

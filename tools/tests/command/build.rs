@@ -12,6 +12,8 @@ fn a_plan_is_printed_and_kept() {
     let small = spandrel(&[&plan[..], &["--memory", "1MiB"]].concat());
     assert_eq!(small.status.code(), Some(1));
     assert!(text(&small.stderr).contains("pass --memory"));
+    let tiny = spandrel(&[&plan[..], &["--memory", "200"]].concat());
+    assert!(text(&tiny.stderr).contains("may use 200B;"), "{}", text(&tiny.stderr));
     assert_eq!(spandrel(&[&plan[..], &["--memory", "1MoB"]].concat()).status.code(), Some(2));
 }
 
@@ -159,4 +161,20 @@ fn alternatives_of_a_plan_count_attributes_and_the_column() {
     assert!(disk(&attributed) > disk(&alone) + 3.0, "{}", disk(&attributed));
     let has_full = |of: &[serde_json::Value]| of.iter().any(|of| of["code"] == "full");
     assert!(has_full(&alone) && !has_full(&kept));
+}
+
+#[test]
+fn attributes_without_a_value_are_pointed_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let [base, known, index] = ["b.u8bin", "known.jsonl", "index"].map(path);
+    write_u8bin(Path::new(&base), 50);
+    let line = |id: u32| format!("{{\"id\": {id}, \"price\": {id}, \"colour\": null}}\n");
+    std::fs::write(&known, (0..50).map(line).collect::<String>()).unwrap();
+    let build = ["build", "--base", &base, "--metric", "l2", "--out", &index, "--attributes", &known];
+    let output = spandrel(&build);
+    let remark = "attribute colour (keyword): no vector has a value of it";
+    assert!(text(&output.stderr).contains(&format!("warning: {remark}\n")), "{}", text(&output.stderr));
+    assert!(!text(&output.stderr).contains("attribute price"), "{}", text(&output.stderr));
+    assert!(run(&["inspect", &index]).contains(&format!("warning     {remark}\n")));
 }

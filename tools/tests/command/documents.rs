@@ -186,7 +186,11 @@ fn documents_are_searched_by_encodings() {
     let told = json(&["inspect", &encoded]);
     assert_eq!((&told["dim"], &told["documents"]["vectors"]), (&32.into(), &8.into()));
     assert_eq!(told["documents"]["encoding"], plan["documents"]["encoding"]);
-    assert!(run(&["inspect", &encoded]).contains("2 at most, by muvera:R=4"));
+    let words = run(&["inspect", &encoded]);
+    assert!(words.contains("2 at most, by muvera:R=4"), "{words}");
+    // All documents are fewer than are compared of more: 60 were told of, as of lists of tokens.
+    assert!(words.contains("lists for each query document, 5 documents compared"), "{words}");
+    assert_eq!(told["documents"]["default_compared"], 5);
     run(&["verify", &encoded, "--deep"]);
     // The same answers where all documents are compared.
     assert_eq!(run(&[&["query", "--index", &encoded, "--k", "3"], &asked[..]].concat()), expected());
@@ -229,6 +233,10 @@ fn what_does_not_go_with_documents_is_refused_with_advice() {
         (&any, "MaxSim is exact"),
         (&filtered, "build the index with --attributes"),
         (&planned, "--filter-plan is not supported so far"),
+        (
+            &["join", "--index", &index, "--self", "--out", &path("j.ibin")],
+            "are not joined; build an index of the vectors",
+        ),
     ] {
         let output = spandrel(args);
         let error = text(&output.stderr);
@@ -319,7 +327,10 @@ fn documents_have_ids_and_attributes_of_their_own() {
     fs::write(path("three.jsonl"), "{\"filter\": {\"kind\": \"b\"}}\n".repeat(3)).unwrap();
     let three = path("three.jsonl");
     for (args, says) in [
-        (&[&query[..], &["--filters", &three]].concat(), "filters of 3 queries, there are 2"),
+        (
+            &[&query[..], &["--filters", &three]].concat(),
+            "filters for 3 queries, one a line or a row of the matrix; there are 2",
+        ),
         (
             &[&["build", "--replace", "--out", &index, "--partition-by", "kind"], &shape[..], &beside]
                 .concat(),

@@ -37,6 +37,7 @@ fn verify_names_all_damaged_files() {
     for name in ["vectors-1: ", "ids-1: ", "directory-1: this file of the index is gone"] {
         assert!(said.lines().any(|line| line.starts_with("  because: ") && line.contains(name)), "{said}");
     }
+    assert_eq!(said.matches("restore the file").count(), 1, "what to do is said once: {said}");
 }
 
 /// It was told that its build had not finished.
@@ -127,7 +128,12 @@ fn a_promise_by_few_queries_is_told() {
     let told = run(&[&calibrate[..], &[&few]].concat());
     assert!(told.contains("warning: recalls are promised by 60 queries alone"), "{told}");
     assert!(told.contains("standard error of 0.028; give 1 000 or more"), "{told}");
+    let back = format!(
+        "version 1, with its calibration, stays: `spandrel switch {index} --version 1` goes back to it"
+    );
+    assert!(told.contains(&back), "{told}");
     assert!(run(&["inspect", &index]).contains("recalls are promised by 60 queries alone"));
     let enough = run(&[&calibrate[..], &[&queries, "--format", "json"]].concat());
+    assert!(enough.contains("\"old_version\": 2"), "{enough}");
     assert!(enough.contains("\"queries\": 6") && enough.contains("\"warnings\": []"), "{enough}");
 }

@@ -237,6 +237,13 @@ fn interrupted(index: &str, out: &str) -> bool {
 fn an_interrupted_join_goes_on_to_the_same_bytes() {
     let built = Built::new("sift", 12_000, "l2");
     let (index, out) = (built.path("index"), built.path("b.ibin"));
+    let small = ["join", "--index", &index, "--self", "--k", "1", "--out", &built.path("n.ibin"), "--resume"];
+    let said = spandrel(&small);
+    assert!(
+        said.status.success() && text(&said.stderr).contains("nothing to resume"),
+        "{}",
+        text(&said.stderr)
+    );
     assert!(interrupted(&index, &out), "the join was done before it was interrupted");
     assert!(!Path::new(&out).exists());
     let again = |flags: &[&str]| {

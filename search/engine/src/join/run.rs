@@ -308,10 +308,10 @@ fn check(index: &Index, queries: Option<&dyn VectorSource>, params: &JoinParams)
     if let Some(radius) = params.radius {
         index.metric().check_radius(radius).map_err(ParamsError::from)?;
     }
-    check_held(VectorsOf::Main, index)?;
     if index.documents().is_some() {
         return Err(JoinError::Documents);
     }
+    check_held(VectorsOf::Main, index)?;
     let Some(queries) = queries else { return Ok(()) };
     if queries.is_empty() {
         return Err(JoinError::Empty);

@@ -24,6 +24,22 @@ struct Told<'a> {
     most_frequent: Vec<(String, u64)>,
 }
 
+/// A remark for each attribute that no vector, or no document, has a value of.
+pub(in crate::commands) fn empty(index: &Index) -> impl Iterator<Item = String> {
+    let (all, thing) = match index.documents() {
+        Some(of) => (of.offsets().documents() as u64, "document"), // CAST: widening
+        None => (index.vectors(), "vector"),
+    };
+    let nulls = |number| -> u64 {
+        let stored = index.segments().iter().filter_map(move |segment| segment.attribute(number));
+        stored.map(StoredAttribute::null_count).sum()
+    };
+    let attributes = index.schema().attributes().iter().enumerate();
+    attributes.filter(move |(number, _)| nulls(*number) >= all).map(move |(_, Attribute { name, kind })| {
+        format!("attribute {name} ({kind}): no {thing} has a value of it")
+    })
+}
+
 impl<'a> Told<'a> {
     fn of(index: &'a Index) -> impl Iterator<Item = Told<'a>> {
         let attributes = index.schema().attributes().iter().enumerate();

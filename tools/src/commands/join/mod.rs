@@ -152,7 +152,12 @@ impl<'a> Joining<'a> {
             units::bytes(params.memory_bytes as f64)
         ));
         let mut folder = StateFolder::of(&args.out);
-        folder.check(args.resume)?;
+        if !folder.check(args.resume)? && args.resume {
+            session.note(&format!(
+                "note: nothing to resume beside {}; the join begins anew",
+                args.out.display()
+            ));
+        }
         meter.phase("finding the lists of queries", "queries");
         let source = queries.map(|queries| queries as &dyn VectorSource);
         // The rest is for vectors: what these leave behind may stay with the process.

@@ -131,14 +131,15 @@ impl StateFolder {
         self.dir.join("state.json")
     }
 
-    /// Refuses to begin anew over a join that can go on, before anything else is done.
-    pub(super) fn check(&self, resume: bool) -> anyhow::Result<()> {
-        if self.file().exists() && !resume {
+    /// Refuses to begin anew over a join that can go on, before anything else is done. Whether there is one.
+    pub(super) fn check(&self, resume: bool) -> anyhow::Result<bool> {
+        let is_begun = self.file().exists();
+        if is_begun && !resume {
             let message = format!("{}: a join was begun here and not finished", self.dir.display());
             let help = "go on with --resume, or remove that folder to begin anew";
             return Err(Advised::new(message, help).into());
         }
-        Ok(())
+        Ok(is_begun)
     }
 
     /// Begins a join, or goes on with the one that is there. `queries_before` says how many rows the groups before one have.
