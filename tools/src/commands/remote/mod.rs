@@ -284,7 +284,11 @@ fn known(address: &str, dtype: v1::Dtype, metric: v1::Metric) -> anyhow::Result<
 /// A status as a failure of this program.
 pub(super) fn told(address: &str) -> impl Fn(Status) -> anyhow::Error {
     move |status| {
-        let message = format!("{address}: {} ({})", status.message(), status.code());
+        // The words of gRPC for its codes say nothing of what happened; without others the name of the code does.
+        let message = match status.message() {
+            "" => format!("{address}: {:?}", status.code()),
+            said => format!("{address}: {said}"),
+        };
         let of_tls = std::error::Error::source(&status).is_some_and(|cause| cause.is::<TlsFault>());
         let help = match status.code() {
             _ if of_tls => "see --tls-ca, --tls-server-name, --tls-certificate and --tls-key",
