@@ -1,5 +1,6 @@
 """Generates the messages when the package is built, from the .proto files of the repository."""
 import pathlib
+import shutil
 import sys
 
 from setuptools import setup
@@ -13,6 +14,9 @@ class Generate(build_py):
     """Builds the package with its generated modules."""
 
     def run(self):
+        if not self.editable_mode:
+            # What an earlier build left there would be packaged, too.
+            shutil.rmtree(pathlib.Path(self.build_lib) / "spandrel", ignore_errors=True)
         super().run()
         if not PROTO.is_dir():
             sys.exit(f"{PROTO} is missing: install from a checkout of the repository, with pip 21.3 or newer")

@@ -196,7 +196,7 @@ def _host(target: str) -> str:
 def is_loopback(target: str) -> bool:
     """Whether a target is on this machine."""
     host = _host(target).lower()
-    if target.startswith("unix") or host == "localhost" or host.endswith(".localhost"):
+    if re.match(r"unix(-abstract)?:", target) or host == "localhost" or host.endswith(".localhost"):
         return True
     try:
         return ipaddress.ip_address(host).is_loopback

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import inspect
 import operator
+import re
 import time
 from typing import Any, Awaitable, Callable, Dict, Iterable, Iterator, List, Optional, Tuple, Union
 
@@ -170,11 +171,14 @@ class Scoring:
 
     @contextlib.contextmanager
     def keeping(self) -> Iterator[None]:
-        """Gives what has a score to an error of the search for candidates."""
+        """Gives what has a score to an error of the search for candidates, which asks for as many as the budget."""
         try:
             yield
         except _errors.SpandrelError as error:
             self._kept(error)
+            if "k" in error.fields:
+                error.fields["budget"] = error.fields.pop("k")
+                error.message = re.sub(r"^k: ", "budget: ", error.message)
             raise
 
     def _kept(self, error: _errors.SpandrelError) -> _errors.SpandrelError:

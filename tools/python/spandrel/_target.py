@@ -7,8 +7,9 @@ from typing import Optional, Tuple
 from ._errors import SpandrelError, wrong_field
 from ._options import Tls
 
-# Names of gRPC that are left as they are.
-_OF_GRPC = re.compile(r"^(dns|ipv4|ipv6|unix|unix-abstract|xds|vsock):")
+# Names of gRPC that are left as they are. With a port alone behind it, it is a host that is called so.
+_OF_GRPC = re.compile(r"^(dns|ipv4|ipv6|unix|unix-abstract|xds|vsock):(?![0-9]{1,5}/?\s*$)")
+_SCHEMES = frozenset(["dns", "ipv4", "ipv6", "unix", "unix-abstract", "xds", "vsock"])
 
 
 def read(target: str, tls: Optional[Tls]) -> Tuple[str, Optional[Tls]]:
@@ -43,4 +44,5 @@ def read(target: str, tls: Optional[Tls]) -> Tuple[str, Optional[Tls]]:
         raise wrong("write HOST:PORT, an address of IPv6 in brackets, such as [::1]:7700")
     if not re.fullmatch(r"[0-9]{1,5}", port) or not 1 <= int(port) <= 65535:
         raise wrong("the port is no number from 1 to 65535: write HOST:PORT, such as 127.0.0.1:7700")
-    return rest, tls
+    # gRPC would take such a host for a name of its own.
+    return (f"dns:///{rest}" if host.lower() in _SCHEMES else rest), tls

@@ -136,6 +136,10 @@ class Arguments(unittest.TestCase):
             ("[::1]:1", None, ("[::1]:1", None)),
             ("dns:///there:1", own, ("dns:///there:1", own)),
             ("unix:/run/socket", None, ("unix:/run/socket", None)),
+            ("dns:7700", None, ("dns:///dns:7700", None)),
+            ("unix:7700", own, ("dns:///unix:7700", own)),
+            ("http://dns:7700", None, ("dns:///dns:7700", None)),
+            ("unixbox:7700", None, ("unixbox:7700", None)),
         ):
             self.assertEqual(_target.read(target, tls), expected)
 

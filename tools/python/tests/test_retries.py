@@ -128,6 +128,7 @@ class MoodyServer(unittest.TestCase):
                 ("ipv6:[::1]:7700", False),
                 ("[2001:db8::1]:7700", True),
                 ("unix:///run/spandrel", False),
+                ("unixbox:7700", True),
             ]:
                 self.assertEqual(_options.proxy_of(target) is not None, proxied, target)
 

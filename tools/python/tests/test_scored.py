@@ -200,6 +200,7 @@ class Scored(unittest.TestCase):
         for arguments, field in (
             ({**given, "budget": None}, "budget"),
             ({**given, "budget": 4}, "budget"),
+            ({**given, "budget": 4000}, "budget"),
             ({"budget": 50}, "budget"),
             ({"known": ([1], [1.0])}, "known"),
             ({**given, "batch": 0}, "batch"),
