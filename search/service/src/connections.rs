@@ -32,6 +32,12 @@ const PING_EVERY: Duration = Duration::from_secs(60);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// Longest and shortest time between two looks at a connection's limits.
 const LOOK_EVERY: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(5)];
+/// Time for a connection without a call to close itself once it was asked to; after it, it is closed. Where a client may have sent a call
+/// before it heard of that, and where it has made none so far or the server stops.
+const CLOSING: Duration = Duration::from_secs(1);
+const CLOSING_SOON: Duration = Duration::from_millis(100);
+/// Time after a call in which the rest of its answer may be on its way.
+pub(crate) const LAST_WRITES: Duration = Duration::from_secs(5);
 /// What connections are served with.
 pub(crate) struct Acceptor {
     pub(crate) shared: Arc<Shared>,
@@ -161,18 +167,22 @@ impl Acceptor {
         }
         connection.end(end);
         serving.as_mut().graceful_shutdown();
-        // What is under way has as long as a call may take.
-        match timeout(request_max, serving).await {
-            Ok(ended) => ended.map_err(|e| e.to_string()),
-            Err(_) => Err(format!("not finished {} s after its end ({end:?})", request_max.as_secs())),
+        // What is under way has as long as a call may take; a client that has no call is not waited for.
+        tokio::select! {
+            ended = timeout(request_max, serving) => match ended {
+                Ok(ended) => ended.map_err(|e| e.to_string()),
+                Err(_) => Err(format!("not finished {} s after its end ({end:?})", request_max.as_secs())),
+            },
+            () = quiet(&connection, end) => Ok(()),
         }
     }
 
     /// Returns when the connection has to end: why.
     async fn over(&self, connection: &Connection) -> End {
-        let Limits { idle_max, age_max, request_max, .. } = self.shared.limits;
+        let Limits { first_call_max, idle_max, age_max, request_max, .. } = self.shared.limits;
         let [least, most] = LOOK_EVERY;
-        let look_every = (idle_max.min(age_max).min(request_max) / 8).clamp(least, most);
+        let shortest = first_call_max.min(idle_max).min(age_max).min(request_max);
+        let look_every = (shortest / 8).clamp(least, most);
         loop {
             tokio::select! {
                 () = self.stopping.asked() => return End::Stopping,
@@ -181,6 +191,17 @@ impl Acceptor {
             if let Some(end) = connection.over(Instant::now()) {
                 return end;
             }
+        }
+    }
+}
+
+/// Returns once a connection that was asked to end has no call, and none was there lately.
+async fn quiet(connection: &Connection, end: End) {
+    let time = if matches!(end, End::Stopping | End::Silent) { CLOSING_SOON } else { CLOSING };
+    loop {
+        sleep(time).await;
+        if connection.is_quiet(Instant::now(), LAST_WRITES) {
+            return;
         }
     }
 }

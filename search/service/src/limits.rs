@@ -35,6 +35,8 @@ pub struct Limits {
     pub header_bytes: u32,
     /// Time for a new connection's TLS handshake.
     pub handshake_max: Duration,
+    /// Time from a connection's beginning to its first request, of the health service too; the connection is ended after it.
+    pub first_call_max: Duration,
     /// Time without a request after which a connection is ended; calls of the health service do not count.
     pub idle_max: Duration,
     /// A connection older than this is ended, so that clients spread over servers again; its calls have `request_max` left.
@@ -61,6 +63,7 @@ impl Default for Limits {
             connections_max: 4096,
             header_bytes: 16 << 10,
             handshake_max: Duration::from_secs(10),
+            first_call_max: Duration::from_secs(30),
             idle_max: Duration::from_secs(600),
             age_max: Duration::from_secs(3600),
             request_max: Duration::from_secs(60),

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use tonic::service::{Routes, RoutesBuilder};
 
 use crate::config::{ServerConfig, StartError};
-use crate::connections::Acceptor;
+use crate::connections::{Acceptor, LAST_WRITES};
 use crate::descriptors::{Descriptors, Shares};
 use crate::guard::Shared;
 use crate::health::Health;
@@ -214,7 +214,7 @@ impl Server {
         self.stopping.stop();
         let finished = timeout(grace, self.stopping.idle()).await;
         if finished.is_ok() {
-            // What the last answers left in buffers of connections.
+            // What the last answers left in buffers of connections: a client that hangs does not keep the server for longer.
             drop(timeout(LAST_WRITES.min(grace), self.stopping.closed()).await);
         }
         let cut = if finished.is_ok() { 0 } else { self.stopping.under_way() };
@@ -222,9 +222,6 @@ impl Server {
         cut
     }
 }
-
-/// Longest time for connections to close after the last call. A client that hangs does not keep the server for longer.
-const LAST_WRITES: Duration = Duration::from_secs(5);
 
 impl Drop for Server {
     fn drop(&mut self) {

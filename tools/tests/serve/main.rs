@@ -25,6 +25,7 @@ mod raw;
 mod recall;
 mod refusals;
 mod secure;
+mod silent;
 #[cfg(feature = "otel")]
 mod traces;
 mod union;

@@ -1,7 +1,7 @@
 //! A connection: the calls on it, the bytes that they hold, and when it has to end.
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
@@ -26,6 +26,8 @@ pub(crate) enum End {
     Age,
     /// It had no call for too long.
     Idle,
+    /// It made none at all for too long.
+    Silent,
     /// It left an answer unread for too long.
     Unread,
 }
@@ -53,12 +55,14 @@ struct Calls {
     active: usize,
     /// When the last of them came or went.
     since: Instant,
+    /// When the last of all calls came or went, none before the first.
+    last: Option<Instant>,
 }
 
 impl Connection {
     pub(crate) fn new(ledger: Arc<Ledger>, peer: impl Into<Peer>) -> Arc<Connection> {
         let opened = Instant::now();
-        let calls = Calls { open: Vec::new(), free: Vec::new(), active: 0, since: opened };
+        let calls = Calls { open: Vec::new(), free: Vec::new(), active: 0, since: opened, last: None };
         Arc::new(Connection {
             ledger,
             peer: peer.into(),
@@ -102,6 +106,7 @@ impl Connection {
     /// Enters a call that came at `arrival`, of which `unread` is what its client has not taken in: its number.
     pub(super) fn begin(&self, unread: &Arc<Unread>, is_active: bool, arrival: Instant) -> usize {
         let mut calls = self.lock();
+        calls.last = Some(arrival);
         calls.active += usize::from(is_active);
         if is_active {
             calls.since = arrival;
@@ -122,8 +127,10 @@ impl Connection {
         }
         calls.free.push(number);
         calls.active -= usize::from(is_active);
+        let now = Instant::now();
+        calls.last = Some(now);
         if is_active {
-            calls.since = Instant::now();
+            calls.since = now;
         }
     }
 
@@ -172,11 +179,21 @@ impl Connection {
             return Some(End::Age);
         }
         let calls = self.lock();
+        if calls.last.is_none() && now.saturating_duration_since(self.opened) >= limits.first_call_max {
+            return Some(End::Silent);
+        }
         if calls.active == 0 && now.saturating_duration_since(calls.since) >= limits.idle_max {
             return Some(End::Idle);
         }
         let mut open = calls.open.iter().filter_map(Weak::upgrade);
         open.any(|unread| unread.is_over(now, limits.request_max)).then_some(End::Unread)
+    }
+
+    /// Whether it has no call, and had none for `time` before `now`: nothing of an answer is on its way.
+    pub(crate) fn is_quiet(&self, now: Instant, time: Duration) -> bool {
+        let calls = self.lock();
+        let is_free = calls.open.len() == calls.free.len();
+        is_free && calls.last.is_none_or(|last| now.saturating_duration_since(last) >= time)
     }
 
     /// Tells the calls that its end has come.
@@ -190,7 +207,7 @@ impl Connection {
         let end = self.end.subscribe().wait_for(Option::is_some).await.ok().and_then(|end| *end);
         match end {
             Some(End::Age) => Refusal::Ending("as old as connections get"),
-            Some(End::Idle) => Refusal::Ending("idle"),
+            Some(End::Idle | End::Silent) => Refusal::Ending("idle"),
             Some(End::Unread) => Refusal::Ending("leaving answers unread"),
             Some(End::Stopping) | None => Refusal::Stopping,
         }

@@ -203,4 +203,19 @@ mod tests {
         drop((watch, stranger, search));
         assert_eq!(after(1.5), Some(End::Idle));
     }
+
+    #[test]
+    fn a_connection_without_a_first_call_ends_sooner() {
+        let connection = connection(Limits { first_call_max: Duration::from_secs(2), ..small_limits() });
+        let after = |seconds: f64| Instant::now() + Duration::from_secs_f64(seconds);
+        let none = Duration::from_secs(5);
+        assert_eq!((connection.over(after(1.5)), connection.over(after(2.5))), (None, Some(End::Silent)));
+        assert!(connection.is_quiet(after(0.0), none));
+        let watch = Entry::open(&connection, Method::HealthWatch, &HeaderMap::new(), false);
+        assert!(connection.over(after(2.5)).is_none() && !connection.is_quiet(after(9.0), none));
+        drop(watch);
+        assert!(connection.over(after(2.5)).is_none());
+        // The rest of its answer may be on its way.
+        assert!(!connection.is_quiet(after(4.0), none) && connection.is_quiet(after(6.0), none));
+    }
 }

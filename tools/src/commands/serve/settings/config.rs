@@ -130,6 +130,7 @@ impl Settings {
             connections_max: self.max_connections,
             header_bytes: self.max_headers.0 as u32,
             handshake_max: Duration::from_secs(self.handshake_seconds),
+            first_call_max: Duration::from_secs(self.first_call_seconds),
             idle_max: Duration::from_secs(self.idle_seconds),
             age_max: Duration::from_secs(self.age_seconds),
             request_max: Duration::from_secs(self.request_seconds),
@@ -153,6 +154,22 @@ mod tests {
         assert_eq!(config.limits, Limits::default());
         assert_eq!(config.admission, AdmissionConfig::default());
         assert_eq!((config.listen.port(), config.metrics.unwrap().port()), (7700, 7701));
+    }
+
+    #[test]
+    fn names_that_a_server_would_refuse_are_refused_by_a_check() {
+        for (name, is_good) in [("a-1", true), ("a b", false), ("", false)] {
+            let dir = NamedDir { name: name.to_owned(), dir: "x".into(), version: None };
+            let config = parse::<Settings>([""; 0]).unwrap().config(&[dir], &[]).unwrap();
+            assert_eq!(config.check().is_ok(), is_good, "{name}");
+            let config = ServerConfig {
+                default_index: Some(name.to_owned()),
+                roots: vec!["/".into()],
+                indexes: vec![],
+                ..config
+            };
+            assert_eq!(config.check().is_ok(), is_good, "{name} for requests that name none");
+        }
     }
 
     #[test]

@@ -149,6 +149,9 @@ pub struct Settings {
     /// Time for a TLS handshake, in seconds.
     #[arg(long, value_name = "S", help_heading = "Limits", default_value_t = Limits::default().handshake_max.as_secs(), value_parser = whole::<u64>(1..=SECONDS_MAX))]
     pub handshake_seconds: u64,
+    /// Seconds from a connection's beginning to its first call, after which one without is ended.
+    #[arg(long, value_name = "S", help_heading = "Limits", default_value_t = Limits::default().first_call_max.as_secs(), value_parser = whole::<u64>(1..=SECONDS_MAX))]
+    pub first_call_seconds: u64,
     /// Seconds without a call after which a connection is ended; health calls do not count.
     #[arg(long, value_name = "S", help_heading = "Limits", default_value_t = Limits::default().idle_max.as_secs(), value_parser = whole::<u64>(1..=SECONDS_MAX))]
     pub idle_seconds: u64,
