@@ -2,7 +2,7 @@
 use std::path::PathBuf;
 
 use spandrel_index::format::OpenError;
-use spandrel_io::ReadError;
+use spandrel_io::{ReadError, ReadFile};
 
 use crate::damage::DamagedPart;
 use crate::error::{EngineError, SearchError};
@@ -101,4 +101,11 @@ pub enum CalibrateError {
     /// The caller wished to stop.
     #[error("stopped")]
     Stopped,
+}
+
+impl CalibrateError {
+    /// That a list of a file is not what was written.
+    pub(super) fn damaged_list(file: &ReadFile, list: u32) -> CalibrateError {
+        CalibrateError::Damaged { path: file.path().to_owned(), part: DamagedPart::List(list) }
+    }
 }

@@ -10,7 +10,6 @@ use spandrel_io::Direct;
 use super::error::CalibrateError;
 use super::queries::Queries;
 use super::truth::TrueNeighbours;
-use crate::damage::DamagedPart;
 use crate::fetch::{ListPlace, NearList};
 use crate::files::open_file;
 use crate::probe::Prober;
@@ -152,8 +151,7 @@ impl Holders {
             let place = ListPlace::of(NearList { distance: 0.0, segment: number, list }, segment);
             bytes.resize(place.bytes as usize, 0); // CAST: a list fits in memory
             file.read_into(place.offset, &mut bytes)?;
-            let damaged =
-                || CalibrateError::Damaged { path: file.path().to_owned(), part: DamagedPart::List(list) };
+            let damaged = || CalibrateError::damaged_list(&file, list);
             if check(segment, ReadList { place: &place, bytes: &bytes }, &mut || None).is_err() {
                 return Err(damaged());
             }

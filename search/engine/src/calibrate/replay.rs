@@ -15,7 +15,6 @@ use super::seen::{Seen, Walked};
 use super::truth::TrueNeighbours;
 use crate::accept::Accepted;
 use crate::collect::{Collect as _, Collecting, Keep, Recorder, TopK};
-use crate::damage::DamagedPart;
 use crate::fetch::{ListPlace, NearList};
 use crate::files::open_file;
 use crate::pages::{PageKey, PageRead, plan_pages};
@@ -260,10 +259,7 @@ impl<'a> Replayer<'a> {
                 Sink { found: &mut self.recorder, progress: &mut self.progress, stop: None, is_beside };
             let list = ReadList { place, bytes: &self.bytes };
             let scanned = self.scan.scan_read(&query, list, sink, &mut || None);
-            scanned.map_err(|_| CalibrateError::Damaged {
-                path: file.path().to_owned(),
-                part: DamagedPart::List(place.list),
-            })?;
+            scanned.map_err(|_| CalibrateError::damaged_list(file, place.list))?;
         }
         Ok(())
     }
