@@ -7,6 +7,7 @@ pub mod cli;
 pub mod commands;
 mod failure;
 pub mod figures;
+pub mod meant;
 mod progress;
 pub mod report;
 mod session;

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::error::{ContextKind, ContextValue};
 use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use spandrel_tools::cli;
+use spandrel_tools::meant::{cut_quotes, say_what_is_meant};
 use spandrel_tools::{Outcome, Session, commands, describe};
 
 fn main() -> ExitCode {
@@ -35,7 +36,7 @@ fn suggest(mut error: clap::Error) -> clap::Error {
         let tip = format!("the folder of the index stands by itself: 'spandrel {command} DIR'");
         error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
     }
-    error = cli::say_what_is_meant(error, &std::env::args_os().collect::<Vec<_>>());
+    error = say_what_is_meant(error, &std::env::args_os().collect::<Vec<_>>());
     if let Some(tip) = cli::expected_number(&error, &std::env::args_os().collect::<Vec<_>>()) {
         error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
     }
@@ -46,7 +47,7 @@ fn suggest(mut error: clap::Error) -> clap::Error {
     if let Some(command) = meant {
         error.insert(ContextKind::SuggestedSubcommand, ContextValue::Strings(vec![command.to_owned()]));
     }
-    cli::cut_quotes(error)
+    cut_quotes(error)
 }
 
 /// Asks the run to stop at the first signal and ends the process at the second.

@@ -15,6 +15,9 @@ use crate::filter_fault::FilterFault;
 use crate::index_name::IndexNameError;
 use crate::tokens::Denied;
 
+/// Most characters of a folder that a message quotes.
+const PATH_MAX: usize = 1000;
+
 /// A request that got no answer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Refusal {
@@ -72,7 +75,7 @@ pub(crate) enum Refusal {
     /// The system opens no files beneath a folder.
     #[error(transparent)]
     Unsupported(io::Error),
-    #[error("{path}: not inside a folder that the server opens indexes from; its setting root is: {roots}")]
+    #[error("{}: not inside a folder that the server opens indexes from; its setting root is: {roots}", cut(.path, PATH_MAX))]
     Outside { path: String, roots: String },
     #[error(
         "the index has {files} files, which are open twice while it is switched; of the {allowed} that the system allows, others take {others}; raise it (ulimit -n, LimitNOFILE)"

@@ -40,6 +40,43 @@ fn verify_names_all_damaged_files() {
     assert_eq!(said.matches("restore the file").count(), 1, "what to do is said once: {said}");
 }
 
+/// A vector that cannot be read ended a command without a word of the file that is damaged.
+#[test]
+fn a_damaged_page_is_named_by_whatever_meets_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let index = built(folder.path());
+    let [base, truth] =
+        ["b.u8bin", "t.ibin"].map(|name| folder.path().join(name).to_str().unwrap().to_owned());
+    run(&[
+        "data",
+        "truth",
+        "--base",
+        &base,
+        "--queries",
+        &base,
+        "--metric",
+        "l2",
+        "--k",
+        "10",
+        "--out",
+        &truth,
+    ]);
+    let path = Path::new(&index).join("vectors-1");
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[4096 + 100] ^= 1;
+    fs::write(path, bytes).unwrap();
+    let asked = ["--queries", &base, "--index", &index];
+    for args in [
+        &[&["bench", "--truth", &truth], &asked[..]].concat()[..],
+        &[&["query"], &asked[..]].concat(),
+        &["recall", "--index", &index],
+    ] {
+        let (code, said) = failure(args);
+        assert!(code == Some(1) && said.contains("vectors-1: page 0"), "{args:?}: {said}");
+        assert!(!said.contains("calibrated"), "{said}");
+    }
+}
+
 /// It was told that its build had not finished.
 #[test]
 fn an_index_without_its_pointer_is_told_and_mended() {

@@ -1,6 +1,7 @@
 //! A column of an index, as queries and look-ups name it.
 use spandrel_index::Index;
 use spandrel_index::format::VectorsOf;
+use spandrel_names::{QUOTED_MAX, cut};
 
 use super::target::Target;
 use crate::refusal::Refusal;
@@ -14,13 +15,14 @@ pub(crate) struct AskColumn {
 
 /// Which vectors a name means, empty for those that are searched. `field` has it.
 pub(crate) fn column(name: &str, field: &'static str, index: &Index) -> Result<VectorsOf, Refusal> {
+    let shown = cut(name, QUOTED_MAX);
     match index.column() {
         _ if name.is_empty() => Ok(VectorsOf::Main),
         Some(column) if column.name == name => Ok(VectorsOf::Column),
         Some(column) => {
-            let message = format!("the index has no column {name:?}, its column is {:?}", column.name);
+            let message = format!("the index has no column {shown:?}, its column is {:?}", column.name);
             Err(Refusal::field(field, message))
         }
-        None => Err(Refusal::field(field, format!("the index has no column {name:?}, nor any other"))),
+        None => Err(Refusal::field(field, format!("the index has no column {shown:?}, nor any other"))),
     }
 }
