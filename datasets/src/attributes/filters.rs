@@ -8,7 +8,7 @@ use spandrel_filter::{Bound, Filter, Json, Schema, TagMode};
 use super::error::{AttributeFileError, Place, RowProblem};
 use super::lines::for_each_line;
 use super::matrix::{Matrix, TAGS};
-use super::plain::metadata_of;
+use super::metadata::metadata_of;
 use crate::watch::Watch;
 
 /// Filters of queries. Each has the place that it was read from.

@@ -7,7 +7,7 @@ mod filters;
 mod infer;
 mod lines;
 mod matrix;
-mod plain;
+mod metadata;
 mod row_filters;
 mod row_ids;
 mod schema;
@@ -38,7 +38,7 @@ pub fn open_attributes<'a>(
     schema: Option<Schema>,
     watch: Watch<'_>,
 ) -> Result<Box<dyn AttributeSource + 'a>, AttributeFileError> {
-    if plain::metadata_of(path)?.is_dir() {
+    if metadata::metadata_of(path)?.is_dir() {
         return Ok(Box::new(NpyColumns::open(path, base.rows, schema, watch)?));
     }
     match path.extension().and_then(|extension| extension.to_str()) {
