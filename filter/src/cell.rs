@@ -93,9 +93,9 @@ pub struct Tags {
 
 impl Tags {
     /// Texts in this order. The caller ensures that each is there once.
-    pub fn of_texts(texts: &[&str]) -> Tags {
+    pub fn of_texts<'a>(texts: impl ExactSizeIterator<Item = &'a str> + Clone) -> Tags {
         let mut tags = Tags {
-            text: String::with_capacity(texts.iter().map(|text| text.len()).sum()),
+            text: String::with_capacity(texts.clone().map(str::len).sum()),
             ends: Vec::with_capacity(texts.len()),
         };
         for text in texts {
@@ -146,7 +146,7 @@ mod tests {
         let tags: Tags = ["red", "", "grün"].into_iter().collect();
         assert_eq!(tags.iter().collect::<Vec<&str>>(), ["red", "", "grün"]);
         assert_eq!((tags.len(), tags.is_empty()), (3, false));
-        assert_eq!(Tags::of_texts(&["red", "", "grün"]), tags);
+        assert_eq!(Tags::of_texts(["red", "", "grün"].into_iter()), tags);
         assert_eq!([7, 12].into_iter().collect::<Tags>().iter().collect::<Vec<&str>>(), ["7", "12"]);
     }
 

@@ -10,13 +10,24 @@ pub(super) fn cell_of(name: &str, kind: AttributeType, value: Value<'_>) -> Resu
     Ok(match value {
         Value::Text(text) if kind == AttributeType::Keyword => Cell::Keyword(text.to_owned()),
         Value::Array(list) => {
-            let mut texts: Vec<&str> = list.iter().collect();
+            let mut texts: Vec<(u64, &str)> = list.iter().map(|text| (first_bytes(text), text)).collect();
             texts.sort_unstable();
             texts.dedup();
-            if texts.is_empty() { Cell::Null } else { Cell::Tags(Tags::of_texts(&texts)) }
+            if texts.is_empty() {
+                Cell::Null
+            } else {
+                Cell::Tags(Tags::of_texts(texts.iter().map(|of| of.1)))
+            }
         }
         other => number_of(name, kind, other)?,
     })
+}
+
+/// The first bytes of a text as a number, which has the order of texts where it differs.
+fn first_bytes(text: &str) -> u64 {
+    let mut first = [0; 8];
+    first.iter_mut().zip(text.as_bytes()).for_each(|(to, from)| *to = *from);
+    u64::from_le_bytes(first).swap_bytes()
 }
 
 /// Refuses a value that an attribute of a type does not hold.

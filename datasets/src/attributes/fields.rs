@@ -6,6 +6,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Seq
 use spandrel_filter::{TAGS_MAX, VALUE_BYTES_MAX};
 
 use super::error::RowProblem;
+use super::plain::PlainReader;
 
 const ARRAY: &str = "an array";
 
@@ -41,8 +42,8 @@ impl Value<'_> {
 #[derive(Debug, Default)]
 pub(super) struct TagList {
     text: String,
-    /// Where each ends in `text`.
-    ends: Vec<usize>,
+    /// Where each begins and ends in `text`.
+    places: Vec<(usize, usize)>,
     /// Items, those that are no tags included.
     items: usize,
     problem: Option<TagProblem>,
@@ -70,15 +71,33 @@ impl TagList {
 
     /// The tags in their order.
     pub(super) fn iter(&self) -> impl Iterator<Item = &str> {
-        let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        starts.zip(&self.ends).map(|(start, &end)| self.text.get(start..end).unwrap_or_default())
+        self.places.iter().map(|&(start, end)| self.text.get(start..end).unwrap_or_default())
     }
 
-    fn clear(&mut self) {
-        let TagList { text, ends, items, problem } = self;
+    pub(super) fn clear(&mut self) {
+        let TagList { text, places, items, problem } = self;
         text.clear();
-        ends.clear();
+        places.clear();
         (*items, *problem) = (0, None);
+    }
+
+    /// Adds a tag that is at a place of the text that [`TagList::finish`] takes.
+    pub(super) fn push_place(&mut self, start: usize, end: usize) {
+        self.items += 1;
+        if self.problem.is_some() || self.items > TAGS_MAX {
+            return;
+        }
+        if end - start > VALUE_BYTES_MAX {
+            self.problem = Some(TagProblem::Bytes(end - start));
+        }
+        self.places.push((start, end));
+    }
+
+    /// Takes the text that all tags are at places of.
+    pub(super) fn finish(&mut self, text: &str) {
+        if self.problem.is_none() && self.items <= TAGS_MAX {
+            self.text.push_str(text);
+        }
     }
 
     fn push(&mut self, item: Value<'_>) {
@@ -87,6 +106,7 @@ impl TagList {
         if self.problem.is_some() || self.items > TAGS_MAX {
             return;
         }
+        let start = self.text.len();
         match item {
             Value::Text(text) if text.len() > VALUE_BYTES_MAX => {
                 self.problem = Some(TagProblem::Bytes(text.len()));
@@ -96,31 +116,41 @@ impl TagList {
             Value::Whole(number) => drop(write!(self.text, "{number}")),
             other => self.problem = Some(TagProblem::Kind(other.kind())),
         }
-        self.ends.push(self.text.len());
+        self.places.push((start, self.text.len()));
     }
 }
 
 /// Takes a field's name and value.
-type EachField<'a> = &'a mut dyn FnMut(&str, Value<'_>);
+pub(super) type EachField<'a> = &'a mut dyn FnMut(&str, Value<'_>);
 
 /// Reads lines, with memory for the tags of one.
 #[derive(Debug, Default)]
 pub(super) struct FieldReader {
     tags: TagList,
+    plain: PlainReader,
 }
 
 impl FieldReader {
-    /// Calls `each` with every key and value of a line.
+    /// Calls `each` with every key and value of a line. One that is not plain is begun again: then `each` is called again with its first keys,
+    /// and the same values.
     ///
     /// # Errors
     /// A line that is no JSON or no object, or has a key twice.
     pub(super) fn read(&mut self, text: &str, each: EachField<'_>) -> Result<(), RowProblem> {
-        let mut line = Line { tags: &mut self.tags, each, problem: None };
-        let mut json = serde_json::Deserializer::from_str(text);
-        let read = Each(Whole(&mut line)).deserialize(&mut json).and_then(|()| json.end());
-        read.map_err(|error| RowProblem::Json(error.into()))?;
-        line.problem.map_or(Ok(()), Err)
+        match self.plain.read(text, &mut self.tags, each) {
+            Some(()) => Ok(()),
+            None => read_by_library(text, &mut self.tags, each),
+        }
     }
+}
+
+/// Calls `each` with every key and value of any line.
+pub(super) fn read_by_library(text: &str, tags: &mut TagList, each: EachField<'_>) -> Result<(), RowProblem> {
+    let mut line = Line { tags, each, problem: None };
+    let mut json = serde_json::Deserializer::from_str(text);
+    let read = Each(Whole(&mut line)).deserialize(&mut json).and_then(|()| json.end());
+    read.map_err(|error| RowProblem::Json(error.into()))?;
+    line.problem.map_or(Ok(()), Err)
 }
 
 /// A line while it is read.

@@ -8,6 +8,7 @@ mod infer;
 mod lines;
 mod matrix;
 mod metadata;
+mod plain;
 mod row_filters;
 mod row_ids;
 mod schema;

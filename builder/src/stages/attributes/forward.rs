@@ -45,7 +45,8 @@ impl ForwardSorter {
 
     pub(super) fn push(&mut self, position: u32, value: u32) -> Result<(), BuildError> {
         let group = (u64::from(position) / self.group_positions) as usize; // CAST: below the number of groups, at most `GROUPS_MAX`
-        self.spill.push(group, &[&position.to_le_bytes(), &value.to_le_bytes()])
+        let pair = u64::from(position) | u64::from(value) << 32;
+        self.spill.push(group, &[&pair.to_le_bytes()])
     }
 
     pub(super) fn finish(self) -> Result<Sorted, BuildError> {

@@ -32,11 +32,11 @@ impl RowHash {
             match cell.key() {
                 Some(key) => self.row.extend_from_slice(&key.to_le_bytes()),
                 None => {
-                    for text in cell.texts() {
+                    cell.texts().for_each(|text| {
                         texts += 1;
                         self.row.extend_from_slice(&(text.len() as u64).to_le_bytes());
                         self.row.extend_from_slice(text.as_bytes());
-                    }
+                    });
                 }
             }
             // What ends one cell begins no other.

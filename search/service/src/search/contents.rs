@@ -228,7 +228,7 @@ mod tests {
 
     #[tokio::test]
     async fn every_tag_is_counted() {
-        let of = |texts: &[&str]| Cell::Tags(Tags::of_texts(texts));
+        let of = |texts: &[&str]| Cell::Tags(Tags::of_texts(texts.iter().copied()));
         let cells = [Cell::Null, of(&["a", "b"]), Cell::Keyword("text".to_owned()), of(&[]), of(&["a"])];
         let soon = Instant::now() + Duration::from_secs(60);
         assert_eq!(tags(&cells, soon).await.unwrap(), 3);
