@@ -47,6 +47,9 @@ impl PlainReader {
     /// Whether no key comes twice.
     fn are_different(&mut self, line: &str) -> bool {
         let key = |&(start, end): &(usize, usize)| line.get(start..end);
+        if let [a, b] = self.keys.as_slice() {
+            return key(a) != key(b);
+        }
         self.keys.sort_unstable_by_key(key);
         self.keys.iter().zip(self.keys.iter().skip(1)).all(|(a, b)| key(a) != key(b))
     }
@@ -82,7 +85,7 @@ impl<'t> Text<'t> {
     fn string(&mut self) -> Option<&'t str> {
         self.eat(b'"')?;
         let rest = self.line.as_bytes().get(self.at..)?;
-        let length = rest.iter().position(|&byte| byte == b'"' || byte == b'\\' || byte < b' ')?;
+        let length = plain_length(rest);
         if rest.get(length) != Some(&b'"') {
             return None;
         }
@@ -153,6 +156,25 @@ impl<'t> Text<'t> {
     }
 }
 
+/// Bytes before the first quote, backslash or control character, or all.
+fn plain_length(bytes: &[u8]) -> usize {
+    let of_eight = |byte: u8| u64::from_le_bytes([byte; 8]);
+    let (ones, highs) = (of_eight(1), of_eight(0x80));
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (number, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        // The lowest high bit of each is that of the first byte that is zero, or below a space: those above may be others.
+        let zero = |of: u64| of.wrapping_sub(ones) & !of;
+        let control = word.wrapping_sub(of_eight(b' ')) & !word;
+        let found = (zero(word ^ of_eight(b'"')) | zero(word ^ of_eight(b'\\')) | control) & highs;
+        if found != 0 {
+            return 8 * number + found.trailing_zeros() as usize / 8; // CAST: widening
+        }
+    }
+    let others = rest.iter().position(|&byte| byte == b'"' || byte == b'\\' || byte < b' ');
+    8 * words.len() + others.unwrap_or(rest.len())
+}
+
 /// A whole number as JSON writes it, of few digits. -0 is none.
 fn whole(number: &str) -> Option<i64> {
     let digits = number.strip_prefix('-').unwrap_or(number);
@@ -196,6 +218,19 @@ mod tests {
 
     fn library(line: &str) -> Option<Vec<Read>> {
         read(|tags, each| read_by_library(line, tags, each).is_ok())
+    }
+
+    #[test]
+    fn texts_end_at_what_is_not_plain() {
+        let usual = "plain text, grün, of more than one word: ~\u{7f}\u{80}";
+        for at in 0..=usual.len() {
+            for end in 0..=u8::MAX {
+                let mut bytes = usual.as_bytes().to_vec();
+                bytes.insert(at, end);
+                let is_end = end == b'"' || end == b'\\' || end < b' ';
+                assert_eq!(plain_length(&bytes), if is_end { at } else { bytes.len() }, "{end} at {at}");
+            }
+        }
     }
 
     #[test]
