@@ -80,12 +80,6 @@ impl DocumentsParams {
             let expected = "none with --documents: lists hold tokens, and attributes are of documents";
             return refused("--partition-by", by.to_owned(), expected);
         }
-        if encoding.is_some() && input.ids.is_some() {
-            return refused("--ids", "ids".to_owned(), "none with --document-encoding");
-        }
-        if encoding.is_some() && input.attributes.is_some() {
-            return refused("--attributes", "attributes".to_owned(), "none with --document-encoding");
-        }
         let offsets_hash = hash_hex(xxh3_128(&offsets_bytes(offsets)));
         let count = offsets.documents() as u64; // CAST: usize is 64 bits
         let ids_hash = input.document_ids().map(|_| String::new());

@@ -9,15 +9,13 @@ use spandrel_builder::testing::{Moment, StopAt};
 use spandrel_builder::{
     BuildConfig, BuildError, BuildReport, Caller, Input, Params, Plan, Silent, build_for,
 };
-use spandrel_engine::{
-    DocumentParams, DocumentRequest, FetchContent, FetchState, Lookup, ParamsError, SearchError,
-};
+use spandrel_engine::{DocumentParams, DocumentRequest, FetchContent, FetchState, Lookup, SearchError};
 use spandrel_index::documents::{DocumentEncoder, DocumentOffsets, EncodingScratch, EncodingSpec};
 use spandrel_index::format::{
     CURRENT, Current, Manifest, SectionKind, UNIT_BYTES, VectorsOf, current, hash_hex, list_hash,
     manifest_name, section_name,
 };
-use spandrel_index::{DType, Index, Matches, Tier, VerifyError};
+use spandrel_index::{DType, Index, Tier, VerifyError};
 use spandrel_io::FolderStore;
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -143,7 +141,7 @@ fn few_documents_are_compared_by_their_encodings() {
     assert!(matches!(error, Err(SearchError::Query(_))), "{error:?}");
 }
 
-/// What nobody waits for is not encoded, what is beyond the numbers is told by document, and filters are refused.
+/// What nobody waits for is not encoded, and what is beyond the numbers is told by document.
 #[test]
 fn a_query_is_encoded_for_those_who_wait_alone() {
     let (dir, base) = (tempfile::tempdir().unwrap(), set(DType::F32, 30, 3));
@@ -162,9 +160,6 @@ fn a_query_is_encoded_for_those_who_wait_alone() {
     let stop = Some(Arc::new(AtomicBool::new(true)));
     let stopped = refused(DocumentRequest { stop, ..request() });
     assert!(matches!(stopped, SearchError::Stopped { answered: 0, queries: 1 }), "{stopped:?}");
-    let filter = Some(Arc::new(Matches::of(engine.index(), |_| true)));
-    let filtered = refused(DocumentRequest { filter, ..request() });
-    assert!(matches!(filtered, SearchError::Params(ParamsError::EncodedFilter)), "{filtered:?}");
     // Sixteen tokens that are as long as they may be, after a document that is well.
     let long: Vec<u8> = [8e18_f32].into_iter().chain([0.0; DIM - 1]).flat_map(f32::to_le_bytes).collect();
     let tokens = [&base.rows.bytes()[..4 * DIM], &long.repeat(16)].concat();
@@ -199,9 +194,6 @@ fn encodings_that_do_not_fit_are_refused_before_any_work() {
     assert!(wide.contains("d of 13 is not in 1 to 12, the elements of a token"), "{wide}");
     let alone = refused(Input { documents: None, ..input(&base, usual()) });
     assert!(alone.contains("--documents"), "{alone}");
-    let ids: Vec<u64> = (0..30).collect();
-    let with_ids = refused(Input { ids: Some(&spandrel_tests::Ids(&ids)), ..input(&base, usual()) });
-    assert!(with_ids.contains("none with --document-encoding"), "{with_ids}");
     // What encodes is counted, for each thread.
     let needed = |threads: usize, encoding: &str| {
         let config = BuildConfig { threads, ..good.clone() };

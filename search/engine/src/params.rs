@@ -187,11 +187,6 @@ pub enum ParamsError {
         "the index has no documents; leave out the documents of the queries, or build it with --documents"
     )]
     NoDocuments,
-    /// Filters are searched among tokens. Leave the filter out.
-    #[error(
-        "a filter over documents that are searched by encodings; leave the filter out, or build lists of tokens"
-    )]
-    EncodedFilter,
     /// No vector may be kept.
     #[error("tokens kept are 0, expected at least 1")]
     ZeroTokens,

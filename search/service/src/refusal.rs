@@ -275,7 +275,6 @@ impl From<ParamsError> for Refusal {
             ParamsError::NoColumn => "column_queries",
             ParamsError::Documents => return Refusal::Documents,
             ParamsError::NotKept { column } => return Refusal::NotKept { column: column.clone() },
-            ParamsError::EncodedFilter => "options.filter",
             ParamsError::ColumnEstimates => "options.distances",
             ParamsError::ColumnErrors => "options.rerank_errors",
             _ => "options",

@@ -71,7 +71,21 @@ fn cases(base: &Set) -> Vec<(String, Vec<usize>)> {
 
 #[test]
 fn filters_hold_however_documents_are_searched() {
-    let (base, queries) = (base(), set(DType::I8, 12, 4));
+    let plans = filters_hold(&base());
+    assert!(plans.contains(&FilterPlan::Codes) && plans.contains(&FilterPlan::Post), "{plans:?}");
+}
+
+/// The same of documents that are searched by one vector each.
+#[test]
+fn filters_hold_over_encoded_documents() {
+    let encoding = Some("muvera:R=10,k=3,d=8".parse().unwrap());
+    let plans = filters_hold(&Set { encoding, ..base() });
+    assert!(plans.contains(&FilterPlan::Exact) && plans.len() > 1, "{plans:?}");
+}
+
+/// Filters over documents, however these are searched: the plans that were chosen.
+fn filters_hold(base: &Set) -> Vec<FilterPlan> {
+    let queries = set(DType::I8, 12, 4);
     let truth = base.truth(&queries, COUNT);
     let mut plans = Vec::new();
     for codes in [Tier::Memory, Tier::Ssd] {
@@ -93,7 +107,7 @@ fn filters_hold_however_documents_are_searched() {
             let params =
                 [40, 15].map(|compared| DocumentParams { rerank: Some(compared), ..DocumentParams::new(10) });
             let plain = params.map(|params| missed_of(&search(&engine, &queries, &params).unwrap(), &of_all));
-            for (text, matching) in cases(&base) {
+            for (text, matching) in cases(base) {
                 let what = format!("{codes} {options:?} {text}");
                 let matches = compiled(engine.index(), &text);
                 assert_eq!(matches.count(), matching.len() as u64, "{what}");
@@ -131,7 +145,7 @@ fn filters_hold_however_documents_are_searched() {
     }
     plans.sort_unstable();
     plans.dedup();
-    assert!(plans.contains(&FilterPlan::Codes) && plans.contains(&FilterPlan::Post), "{plans:?}");
+    plans
 }
 
 /// Where bytes do not allow all documents that match to be read, tokens choose among them.

@@ -1,13 +1,17 @@
 //! Documents with ids of their own.
 use std::fs;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use spandrel_builder::{BuildConfig, BuildError, Caller, IdSource, Input, Silent, build_for};
+use spandrel_engine::{FetchContent, Lookup};
+use spandrel_filter::Cell;
 use spandrel_index::{DType, Index, SourceError, VerifyError};
+use spandrel_tests::CellRows;
 
 use super::BODY_AT;
 use super::set::{Set, all, config, search, set};
-use crate::support::{open_engine, verify_index};
+use crate::support::{assert_same, build_phase_by_phase, identity, open_engine, verify_index};
 
 const COUNT: usize = 80;
 
@@ -44,6 +48,44 @@ fn documents_answer_with_ids_of_their_own() {
     let documents = index.documents().unwrap();
     assert_eq!((documents.id(7), documents.find(79), documents.find(80)), (7, Some(79), None));
     assert_ne!(index.uuid(), engine.index().uuid());
+}
+
+/// A cell as an index gives it back: tags in the order of their bytes.
+fn in_order(cell: &Cell) -> Cell {
+    let Cell::Tags(tags) = cell else { return cell.clone() };
+    let mut tags: Vec<&str> = tags.iter().collect();
+    tags.sort_unstable();
+    Cell::Tags(tags.into_iter().collect())
+}
+
+#[test]
+fn encoded_documents_have_ids_and_attributes_of_their_own() {
+    let (dir, queries) = (tempfile::tempdir().unwrap(), set(DType::I8, 5, 4));
+    let ids = (0..60).map(|document| u64::MAX - ((document * 7919 % 1009) << 40)).collect();
+    let (attributes, encoding) =
+        (Some(CellRows::random(60, 5)), Some("muvera:R=10,k=3,d=8".parse().unwrap()));
+    let base = Set { ids: Some(ids), attributes, encoding, ..set(DType::I8, 60, 3) };
+    let whole = config(&dir.path().join("whole"));
+    base.build(&whole).unwrap();
+    verify_index(&whole.out, true).unwrap();
+    let stopped = config(&dir.path().join("stopped"));
+    build_phase_by_phase(&stopped, |config, caller| base.build_for(config, caller));
+    assert_same(&identity(&stopped.out), &identity(&whole.out), "stopped and resumed");
+    let (engine, truth) = (open_engine(&whole.out), base.truth(&queries, 10));
+    let (lookup, cells) = (
+        Arc::new(Lookup::open(Arc::clone(engine.index())).unwrap()),
+        &base.attributes.as_ref().unwrap().cells,
+    );
+    for (query, answer) in search(&engine, &queries, &all(10)).unwrap().iter().enumerate() {
+        let documents: Vec<usize> = truth.ids_of(query).iter().map(|&of| of as usize).collect();
+        let found: Vec<u64> = answer.neighbours.iter().map(|of| of.id).collect();
+        assert_eq!(found, documents.iter().map(|&of| base.id(of)).collect::<Vec<u64>>(), "query {query}");
+        let attributes = (0..cells[0].len()).collect();
+        let content = FetchContent { vectors: None, attributes, cell_bytes_max: 1 << 20 };
+        let fetched = engine.fetch_content(&lookup, &found, content).unwrap();
+        let expected: Vec<Cell> = documents.iter().flat_map(|&of| cells[of].iter().map(in_order)).collect();
+        assert_eq!(fetched.cells, expected, "query {query}");
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use spandrel_builder::{
 use spandrel_datasets::{DocumentTruthParams, Documents, Rows, Truth, Watch, compute_document_truth};
 use spandrel_engine::{Answer, DocumentParams, Engine, SearchError};
 use spandrel_index::codes::CodeSpec;
-use spandrel_index::documents::DocumentOffsets;
+use spandrel_index::documents::{DocumentOffsets, EncodingSpec};
 use spandrel_index::{DType, Metric, Tier};
 use spandrel_tests::{CellRows, Ids, clustered, coded};
 
@@ -23,6 +23,8 @@ pub(crate) struct Set {
     pub(crate) offsets: DocumentOffsets,
     pub(crate) ids: Option<Vec<u64>>,
     pub(crate) attributes: Option<CellRows>,
+    /// How documents are encoded, where lists are made of that.
+    pub(crate) encoding: Option<EncodingSpec>,
 }
 
 /// `count` documents of 1 to 40 tokens each, one of 300.
@@ -35,7 +37,7 @@ pub(crate) fn set(dtype: DType, count: u64, seed: u64) -> Set {
     let rows = offsets[count as usize];
     let offsets = DocumentOffsets::new(&offsets, rows).unwrap();
     let rows = clustered(dtype, DIM, rows as usize, seed);
-    Set { rows, offsets, ids: None, attributes: None }
+    Set { rows, offsets, ids: None, attributes: None, encoding: None }
 }
 
 pub(crate) fn config(out: &Path) -> BuildConfig {
@@ -45,7 +47,8 @@ pub(crate) fn config(out: &Path) -> BuildConfig {
 impl Set {
     /// Tokens and documents alone.
     pub(crate) fn input(&self) -> Input<'_> {
-        Input { documents: Some(&self.offsets), ..Input::of(&self.rows) }
+        let (documents, document_encoding) = (Some(&self.offsets), self.encoding);
+        Input { documents, document_encoding, ..Input::of(&self.rows) }
     }
 
     pub(crate) fn build_for(

@@ -292,17 +292,26 @@ fn write_known(path: impl Fn(&str) -> String) -> [String; 8] {
 
 #[test]
 fn documents_have_ids_and_attributes_of_their_own() {
+    ids_and_attributes_hold(&[]);
+}
+
+#[test]
+fn encoded_documents_have_ids_and_attributes_of_their_own() {
+    ids_and_attributes_hold(&["--document-encoding", "muvera:R=4,k=2,d=2"]);
+}
+
+fn ids_and_attributes_hold(by: &[&str]) {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let [base, queries, documents, query_documents, ids, known, filters, index] = write_known(path);
     let shape = ["--base", &base, "--metric", "ip", "--code", "rabitq:2", "--documents", &documents];
     let beside = ["--ids", &ids, "--attributes", &known];
-    run(&[&["build", "--out", &index], &shape[..], &beside].concat());
+    run(&[&["build", "--out", &index], &shape[..], &beside, by].concat());
     run(&["verify", &index, "--deep"]);
     let told = json(&["inspect", &index]);
     assert_eq!(told["attributes"][0]["name"], "kind");
     assert!(told["documents"]["ids_hash"].is_string());
-    assert!(run(&["inspect", &index]).contains("2 at most, with ids of their own"));
+    assert!(run(&["inspect", &index]).contains("with ids of their own"));
     let asked = ["--queries", &queries, "--query-documents", &query_documents];
     let query = [&["query", "--index", &index, "--k", "3"], &asked[..]].concat();
     // MaxSim of documents 70, 30, 50, 10, 90: 6, 6, 6, 10, 6 and 15, 12, 6, 16, 18.
@@ -349,7 +358,13 @@ fn a_truth_of_documents_knows_filters_and_ids() {
     let [base, queries, documents, query_documents, ids, known, filters, index] = write_known(path);
     let truth = path("truth.ibin");
     let shape = ["--base", &base, "--metric", "ip", "--code", "rabitq:2", "--documents", &documents];
-    run(&[&["build", "--out", &index, "--ids", &ids, "--attributes", &known], &shape[..]].concat());
+    let encoded = path("encoded");
+    let build = |out: &str, by: &[&str]| {
+        let beside = ["build", "--out", out, "--ids", &ids, "--attributes", &known];
+        run(&[&beside[..], &shape, by].concat());
+    };
+    build(&index, &[]);
+    build(&encoded, &["--document-encoding", "muvera:R=4,k=2,d=2"]);
     let asked = ["--queries", &queries, "--query-documents", &query_documents];
     let truth_of = [
         &[
@@ -376,8 +391,10 @@ fn a_truth_of_documents_knows_filters_and_ids() {
         fs::read(&truth).unwrap().as_chunks::<4>().0.iter().map(|&word| u32::from_le_bytes(word)).collect();
     assert_eq!(words[..8], [2, 3, 30, 90, u32::MAX, 70, 30, 50]);
     let of = ["--truth", &truth, "--k", "3", "--seconds", "0", "--filters", &filters];
-    let points = json(&[&["bench", "--index", &index], &asked[..], &of].concat());
-    assert_eq!((&points[0]["recall"], &points[0]["matches"]), (&1.0.into(), &2.5.into()));
+    for index in [&index, &encoded] {
+        let points = json(&[&["bench", "--index", index], &asked[..], &of].concat());
+        assert_eq!((&points[0]["recall"], &points[0]["matches"]), (&1.0.into(), &2.5.into()));
+    }
     // A truth of numbers of documents, which --ids names.
     let plain = path("plain.ibin");
     let of_all = ["data", "truth", "--metric", "ip", "--k", "3", "--base", &base, "--out", &plain];

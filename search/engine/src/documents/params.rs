@@ -224,20 +224,20 @@ impl DocumentParams {
         }
     }
 
-    /// Lists that each token searches among some tokens: more of them the fewer there are. In memory they hold about the number that it finds
+    /// Lists that each token, or an encoding, searches among some: more of them the fewer there are. In memory they hold about the number that it finds
     /// among all; fewer where each list is a read.
     fn lists_among(&self, index: &Index, among: &Matches) -> u32 {
         let lists = match self.max_lists {
             Some(lists) => f64::from(lists),
             None => {
                 let power = if index.codes_tier() == Tier::Memory { 1.0 } else { LISTS_POWER_SSD };
-                (f64::from(TOKEN_LISTS) * share(index, among).powf(-power)).ceil()
+                (f64::from(self.lists(index)) * share(index, among).powf(-power)).ceil()
             }
         };
         lists.min(index.found_lists().into()) as u32 // CAST: at most the lists
     }
 
-    /// How each token searches among some tokens: by lists, or by the codes of all where that costs less.
+    /// How each token, or an encoding, searches among some: by lists, or by the codes of all where that costs less.
     fn filtered_plan(&self, index: &Index, among: &Matches) -> FilteredPlan {
         let search = ListSearch {
             lists: self.lists_among(index, among),

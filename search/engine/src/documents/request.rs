@@ -92,10 +92,6 @@ impl Engine {
         if check_tokens(index, &tokens)? == 0 {
             return Err(SearchError::NoTokens);
         }
-        // Positions of lists are documents there, and filters are made for tokens.
-        if filter.is_some() && index.documents().is_some_and(|of| of.encoder().is_some()) {
-            return Err(ParamsError::EncodedFilter.into());
-        }
         let terms = Terms { deadline, stop };
         let (searched, queue) = self.searched_by();
         let (vectors, count) = match index.documents().and_then(Documents::encoder) {
