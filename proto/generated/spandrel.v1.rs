@@ -886,6 +886,10 @@ pub struct SearchRangeRequest {
     pub filter: ::core::option::Option<Filter>,
     #[prost(string, optional, tag = "10")]
     pub embedding_version: ::core::option::Option<::prost::alloc::string::String>,
+    #[prost(string, repeated, tag = "11")]
+    pub indexes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(enumeration = "Duplicates", tag = "12")]
+    pub duplicates: i32,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SearchRangeResponse {
@@ -897,6 +901,8 @@ pub struct SearchRangeResponse {
     pub estimated: ::prost::alloc::vec::Vec<bool>,
     #[prost(message, optional, tag = "4")]
     pub end: ::core::option::Option<RangeEnd>,
+    #[prost(uint32, repeated, tag = "5")]
+    pub indexes: ::prost::alloc::vec::Vec<u32>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct RangeEnd {
@@ -916,6 +922,10 @@ pub struct RangeEnd {
     pub work: ::core::option::Option<Work>,
     #[prost(message, optional, tag = "8")]
     pub filtered: ::core::option::Option<Filtered>,
+    #[prost(message, repeated, tag = "9")]
+    pub versions: ::prost::alloc::vec::Vec<IndexVersion>,
+    #[prost(uint32, tag = "10")]
+    pub unlike: u32,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct FetchRequest {

@@ -77,6 +77,16 @@ pub fn check_united(asked: usize, versions: usize) -> Result<(), Status> {
     }
 }
 
+/// As [`check_united`], of a message of an answer within a radius.
+pub(crate) fn part(asked: usize, part: &v1::SearchRangeResponse) -> Result<(), Status> {
+    let is_told = part.indexes.len() == part.ids.len();
+    match &part.end {
+        Some(end) => check_united(asked, end.versions.len()),
+        None if is_told => Ok(()),
+        None => check_united(asked, 0),
+    }
+}
+
 /// Refuses an answer whose parts are not of one length.
 pub(crate) fn whole(response: &v1::SearchBatchResponse) -> Result<(), Status> {
     let counted: u64 = response.counts.iter().map(|&count| u64::from(count)).sum();

@@ -228,13 +228,14 @@ impl Client {
         request: v1::SearchRangeRequest,
         timeout: Option<Duration>,
     ) -> Called<'_, RangeStream> {
-        let deadline = Instant::now() + timeout.unwrap_or(self.timeout);
+        let (deadline, asked) = (Instant::now() + timeout.unwrap_or(self.timeout), request.indexes.len());
         Box::pin(async move {
             let begun = self.retry.run(deadline, || {
                 let (mut client, request) = (self.search.clone(), timed(request.clone(), deadline));
                 async move { Ok(client.search_range(request).await?.into_inner()) }
             });
-            Ok(RangeStream::new(begun.await.map_err(|status| in_words(status, deadline))?, deadline))
+            let messages = begun.await.map_err(|status| in_words(status, deadline))?;
+            Ok(RangeStream::new(messages, asked, deadline))
         })
     }
 

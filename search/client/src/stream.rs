@@ -6,6 +6,7 @@ use tokio::time::timeout_at;
 use tonic::{Status, Streaming};
 
 use crate::called::Called;
+use crate::check;
 use crate::status::{in_words, too_late};
 
 /// The answers of a stream of queries, as they come.
@@ -18,6 +19,8 @@ pub struct AnswerStream {
 #[derive(Debug)]
 pub struct RangeStream {
     parts: Messages<v1::SearchRangeResponse>,
+    /// Indexes that are asked as one; none where one is.
+    asked: usize,
     has_ended: bool,
 }
 
@@ -37,15 +40,19 @@ impl<T> Messages<T> {
 }
 
 impl RangeStream {
-    pub(super) fn new(messages: Streaming<v1::SearchRangeResponse>, deadline: Instant) -> RangeStream {
-        RangeStream { parts: Messages { messages, deadline }, has_ended: false }
+    pub(super) fn new(
+        messages: Streaming<v1::SearchRangeResponse>,
+        asked: usize,
+        deadline: Instant,
+    ) -> RangeStream {
+        RangeStream { parts: Messages { messages, deadline }, asked, has_ended: false }
     }
 
     /// The next message; none after the last, which has its `end` set.
     ///
     /// # Errors
     /// The status that the stream ended with; DEADLINE_EXCEEDED, also where the server says nothing; INTERNAL where it stops
-    /// before the end.
+    /// before the end; UNIMPLEMENTED where several indexes were asked as one and the server does not know of that.
     pub fn message(&mut self) -> Called<'_, Option<v1::SearchRangeResponse>> {
         Box::pin(async move {
             let next = self.parts.next().await?;
@@ -54,7 +61,10 @@ impl RangeStream {
                     return Err(Status::internal("the answer within a radius stopped before its end"));
                 }
                 None => {}
-                Some(part) => self.has_ended |= part.end.is_some(),
+                Some(part) => {
+                    check::part(self.asked, part)?;
+                    self.has_ended |= part.end.is_some();
+                }
             }
             Ok(next)
         })

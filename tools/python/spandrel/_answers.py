@@ -206,8 +206,11 @@ def _flags(message: Any) -> npt.NDArray[np.bool_]:
     return np.asarray(message.estimated, np.bool_) if message.estimated else np.zeros(len(message.ids), np.bool_)
 
 
-def range_part(message: search_pb2.SearchRangeResponse) -> RangePart:
-    """One message of an answer within a radius."""
+def range_part(message: search_pb2.SearchRangeResponse, asked: int = 0) -> RangePart:
+    """One message of an answer within a radius; `asked` indexes were asked as one."""
+    told = len(message.end.versions) if message.HasField("end") else asked
+    if asked and (told != asked or len(message.indexes) != len(message.ids)):
+        raise _errors.broken(f"an answer that does not say which of {asked} indexes it is of: the server does not search several as one; update it")
     if len(message.ids) != len(message.distances):
         raise _errors.broken(f"{len(message.ids)} ids with {len(message.distances)} distances within a radius")
     ids, end = np.asarray(message.ids, np.uint64), None
@@ -222,9 +225,12 @@ def range_part(message: search_pb2.SearchRangeResponse) -> RangePart:
             index_uuid=said.index_uuid,
             work=said.work if said.HasField("work") else None,
             filtered=_filtered_of(said.filtered) if said.HasField("filtered") else None,
+            versions={version.name: version.version for version in said.versions} if asked else None,
+            unlike=said.unlike,
         )
     distances = np.asarray(message.distances, np.float32)
-    return RangePart(_signed(ids.view(np.int64), ids), distances, _flags(message), end)
+    indexes = np.asarray(message.indexes, np.int64) if asked else None
+    return RangePart(_signed(ids.view(np.int64), ids), distances, _flags(message), end, indexes)
 
 
 def has_ended(last: Optional[RangePart]) -> None:

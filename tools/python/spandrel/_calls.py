@@ -201,14 +201,14 @@ class Calls:
         return search_pb2.SearchStreamRequest(tag=number, request=request)
 
     def range_request(
-        self, query: npt.ArrayLike, radius: float, options: RangeOptions, index: Optional[str]
+        self, query: npt.ArrayLike, radius: float, options: RangeOptions, index: Union[str, Indexes, None]
     ) -> search_pb2.SearchRangeRequest:
         """One query for all within a radius."""
         rows, single = _queries.queries_of(query)
         if not single and len(rows) != 1:
             raise ValueError(f"{len(rows)} queries within a radius, expected one")
         return search_pb2.SearchRangeRequest(
-            index=self._name(index),
+            **self._which(index),
             query=_queries.vectors_of(rows),
             radius=real("radius", radius),
             completeness=real_or_none("completeness", options.completeness),

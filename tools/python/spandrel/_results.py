@@ -119,7 +119,8 @@ class StreamAnswer:
 class RangeEnd:
     """What is to be said of all vectors within a radius: `results` in all parts; `missing` and `limited_by` as in `Answers`, where
     'max_results' is a limit too; `completeness`, the share that was searched for, which a server under load may have lowered;
-    `work`, the message, if it was asked for; `filtered`, what the filter came to, if there was one."""
+    `work`, the message, if it was asked for; `filtered`, what the filter came to, if there was one. Of several indexes `versions` and `unlike`
+    are as in `Answers`."""
 
     results: int
     missing: Optional[Missing]
@@ -129,17 +130,20 @@ class RangeEnd:
     index_uuid: str
     work: Optional[Any] = None
     filtered: Optional[Filtered] = None
+    versions: Optional[Dict[str, int]] = None
+    unlike: int = 0
 
 
 @dataclass(frozen=True)
 class RangePart:
-    """Some of the vectors within a radius, best first: `ids`, `distances` and `estimated` of shape (n,), as in `Answers`. The
-    last part has none, and `end` set."""
+    """Some of the vectors within a radius, best first: `ids`, `distances` and `estimated` of shape (n,), as in `Answers`, and of several
+    indexes `indexes`. The last part has none, and `end` set."""
 
     ids: npt.NDArray[Any]
     distances: npt.NDArray[np.float32]
     estimated: npt.NDArray[np.bool_]
     end: Optional[RangeEnd] = None
+    indexes: Optional[npt.NDArray[np.int64]] = None
 
 
 @dataclass(frozen=True, repr=False)

@@ -165,7 +165,7 @@ class AsyncClient:
         radius: float,
         options: RangeOptions = RangeOptions(),
         *,
-        index: Optional[str] = None,
+        index: Union[str, Indexes, None] = None,
         timeout: Optional[float] = None,
     ) -> AsyncIterator[RangePart]:
         """As `Client.search_range`."""
@@ -175,7 +175,7 @@ class AsyncClient:
         call, part = self._calls.stub.SearchRange(request, timeout=timeout, metadata=self._calls.metadata), None
         try:
             async for message in call:
-                part = _answers.range_part(message)
+                part = _answers.range_part(message, len(request.indexes))
                 yield part
         except grpc.aio.AioRpcError as error:
             raise _errors.of_rpc(error, self._calls.proxy) from None

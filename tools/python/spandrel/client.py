@@ -180,7 +180,7 @@ class Client:
         radius: float,
         options: RangeOptions = RangeOptions(),
         *,
-        index: Optional[str] = None,
+        index: Union[str, Indexes, None] = None,
         timeout: Optional[float] = None,
     ) -> Iterator[RangePart]:
         """All vectors within `radius` of a query of shape (dim,), in parts as the server finds them; the last part says what was
@@ -188,14 +188,14 @@ class Client:
 
         The radius is in the unit of distances: squared L2 or 1 - cos of at most this, an inner product of at least this. Each
         part is best first, and comes before later ones, nearer or not. The server searches on as parts are taken, within
-        `timeout`. It is not tried again.
+        `timeout`. It is not tried again. Of several indexes with duplicates "best" `max_results` has to be set.
         """
         request = self._calls.range_request(query, radius, options, index)
         timeout = self._calls.timeout(timeout)
         call, part = self._calls.stub.SearchRange(request, timeout=timeout, metadata=self._calls.metadata), None
         try:
             for message in call:
-                part = _answers.range_part(message)
+                part = _answers.range_part(message, len(request.indexes))
                 yield part
         except grpc.RpcError as error:
             raise _errors.of_rpc(error, self._calls.proxy) from None

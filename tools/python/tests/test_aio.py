@@ -88,13 +88,19 @@ class RealServer(unittest.IsolatedAsyncioTestCase):
                 ):
                     with self.assertRaisesRegex(TypeError, "takes one index"):
                         await call
-                for stream in (
-                    client.search_stream(self.queries[:2], K, index=several),
-                    client.search_range(self.queries[0], 9.0, index=several),
-                ):
-                    with self.assertRaisesRegex(TypeError, "takes one index"):
-                        async for _ in stream:
-                            pass
+                with self.assertRaisesRegex(TypeError, "takes one index"):
+                    async for _ in client.search_stream(self.queries[:2], K, index=several):
+                        pass
+                radius = float(alone.distances[0, -1])
+                *parts, last = [part async for part in client.search_range(self.queries[0], radius, index=several)]
+                ids, indexes = [np.concatenate([getattr(part, name) for part in parts]) for name in ("ids", "indexes")]
+                self.assertEqual((last.end.results, list(last.end.versions)), (len(ids), ["a", "b"]))
+                np.testing.assert_array_equal(np.sort(ids[indexes == 0]), np.sort(ids[indexes == 1]))
+                self.assertGreaterEqual((indexes == 1).sum(), K)
+                with self.assertRaises(spandrel.InvalidArgument) as raised:
+                    async for _ in client.search_range(self.queries[0], radius, index=spandrel.Indexes(["a", "b"])):
+                        pass
+                self.assertEqual(list(raised.exception.fields), ["max_results"])
 
     def address_of_documents(self):
         server = Server("--index", f"documents={made_documents()}")

@@ -202,7 +202,7 @@ fn what_is_held_to_the_end_is_counted() {
             let unread = raw.call(SEARCH_RANGE, &request).await;
             let (least, most) = match of_lists {
                 0.0 => (16.0 * lists, 32.0 * lists + rest),
-                of_lists => (of_lists + 15.0 * results - rest, of_lists + 15.0 * results + rest),
+                of_lists => (of_lists + 16.0 * results - rest, of_lists + 16.0 * results + rest),
             };
             let is_so = || (least..most).contains(&held(&server));
             until(&format!("{least} to {most} bytes are held for {results} results"), is_so).await;

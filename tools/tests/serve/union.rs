@@ -48,6 +48,7 @@ fn several_indexes_answer_as_one_and_refuse_what_does_not_fit() {
         filters_and_numbers_are_read_once(&client).await;
         vectors_come_from_the_index_of_the_neighbour(&client).await;
         what_does_not_fit_is_refused(&client).await;
+        a_radius_is_asked_of_several_in_one_call(&client).await;
     });
     they_are_not_measured(&server);
 }
@@ -97,6 +98,9 @@ fn a_radius_and_explanations_are_as_in_process(server: &Server) {
         let expected = named(spandrel(&[&fixed[..], &both, &flags].concat()));
         assert!(expected.lines().count() > 20, "{expected}");
         assert!(spandrel(&[&fixed[..], &names, &flags].concat()) == expected, "{duplicates}");
+        let best = [&flags[..], &["--max-results", "7"]].concat();
+        let expected = named(spandrel(&[&fixed[..], &both, &best].concat()));
+        assert!(spandrel(&[&fixed[..], &names, &best].concat()) == expected, "the best 7, {duplicates}");
     }
     let explained = |flags: &[&str]| -> Vec<serde_json::Value> {
         let text = named(spandrel(&[&fixed[..], flags, &["--explain", "--format", "json"]].concat()));
@@ -113,6 +117,63 @@ fn a_radius_and_explanations_are_as_in_process(server: &Server) {
     assert_eq!(expected[0]["explanations"].as_array().unwrap().len(), 2);
     for rpc in ["unary", "batch", "stream"] {
         assert_eq!(explained(&[&names[..], &["--rpc", rpc]].concat()), expected, "{rpc}");
+    }
+}
+
+/// One call searches all, tells of each vector its index, and holds no more than it is told to.
+async fn a_radius_is_asked_of_several_in_one_call(client: &Client) {
+    let nearest = client.search(united(&["index"])).await.unwrap();
+    let radius = nearest.distances.last().copied();
+    let keep = v1::Duplicates::Keep as i32;
+    let ask = |names: &[&str]| v1::SearchRangeRequest {
+        query: united(names).query,
+        indexes: united(names).indexes,
+        radius,
+        duplicates: keep,
+        ..Default::default()
+    };
+    let all = |request: v1::SearchRangeRequest| async move {
+        let mut stream = client.search_range(request, None).await?;
+        let (mut found, mut end) = (Vec::new(), None);
+        while let Some(part) = stream.message().await? {
+            assert_eq!((part.ids.len(), part.indexes.len()), (part.distances.len(), part.ids.len()));
+            found.extend(part.indexes.into_iter().zip(part.ids));
+            end = part.end.or(end);
+        }
+        Ok::<_, tonic::Status>((found, end.unwrap()))
+    };
+    let (mut both, end) = all(ask(&["index", "half"])).await.unwrap();
+    assert!(both.is_sorted_by_key(|&(index, _)| index), "one index after the other: {both:?}");
+    both.sort_unstable();
+    let mut alone = Vec::new();
+    for (number, name) in ["index", "half"].into_iter().enumerate() {
+        let (found, end) = all(ask(&[name])).await.unwrap();
+        assert_eq!((end.versions.len(), end.versions[0].name.as_str()), (1, name));
+        alone.extend(found.into_iter().map(|(_, id)| (number as u32, id)));
+    }
+    alone.sort_unstable();
+    assert_eq!((&both, end.results), (&alone, both.len() as u64));
+    assert_eq!((end.versions.len(), end.limited_by()), (2, v1::Limit::Unspecified));
+    assert!(both.iter().any(|&(index, _)| index == 1), "{both:?}");
+    // The best of both, each id once.
+    let best = v1::SearchRangeRequest { max_results: Some(5), duplicates: 0, ..ask(&["index", "half"]) };
+    let (found, end) = all(best).await.unwrap();
+    let ids: Vec<u64> = found.iter().map(|&(_, id)| id).collect();
+    assert_eq!((&ids[..], end.limited_by()), (&nearest.ids[..5], v1::Limit::MaxResults));
+    for (request, field) in [
+        (v1::SearchRangeRequest { duplicates: 0, ..ask(&["index", "half"]) }, "max_results"),
+        (v1::SearchRangeRequest { index: "index".to_owned(), ..ask(&["index", "half"]) }, "indexes"),
+        (ask(&["index", "index"]), "indexes"),
+        (ask(&["index", "ip"]), "indexes"),
+        (ask(&["index", "documents"]), "indexes"),
+        (
+            v1::SearchRangeRequest { query: Some(v1::Vectors::ids(vec![3])), ..ask(&["index", "half"]) },
+            "query",
+        ),
+    ] {
+        let status = all(request).await.unwrap_err();
+        assert_eq!(status.code(), Code::InvalidArgument, "{status}");
+        assert_eq!(status.get_details_bad_request().unwrap().field_violations[0].field, field);
     }
 }
 

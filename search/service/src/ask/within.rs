@@ -2,7 +2,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use spandrel_engine::{Answer, RangeParams};
+use spandrel_engine::{Answer, Duplicates, RangeParams};
 
 use super::filter::AskFilter;
 use super::found::Version;
@@ -10,11 +10,15 @@ use super::target::Target;
 use crate::limits::Limits;
 use crate::refusal::Refusal;
 
-/// One query for all vectors within a radius.
-#[derive(Debug)]
+/// One query for all vectors within a radius, of one index or of several as one.
+#[derive(Debug, Clone)]
 pub(crate) struct AskWithin {
     /// Name of the index; empty for the default one.
     pub(crate) index: String,
+    /// Names of the indexes that are searched as one; none where one is.
+    pub(crate) indexes: Vec<String>,
+    /// What an id means that several of these have.
+    pub(crate) duplicates: Duplicates,
     pub(crate) target: Target,
     /// What is wanted; its completeness is for the searcher to lower under load, its filter for it to set.
     pub(crate) params: RangeParams,
@@ -35,7 +39,11 @@ pub(crate) struct EndOfRange {
     /// The share that was searched for.
     pub(crate) completeness: f32,
     pub(crate) version: Version,
-    /// Vectors of the index.
+    /// Names and versions of the indexes that were searched as one; none where one was.
+    pub(crate) versions: Vec<(String, Version)>,
+    /// Vectors left out since another of them has their id at another distance.
+    pub(crate) unlike: u32,
+    /// Vectors of the index, or of all.
     pub(crate) vectors: u64,
     /// When the query came.
     pub(crate) arrival: Instant,

@@ -11,6 +11,7 @@ use super::given::Given;
 use super::let_in::{Came, filtered, let_in};
 use super::ranging::Ranging;
 use super::searcher::Searcher;
+use super::united_within::Ranges;
 use crate::admission::{Admitted, Load};
 use crate::ask::{Ask, AskFetch, AskWithin, Fetched, Form, Found, check_version, column};
 use crate::call::Call;
@@ -45,33 +46,12 @@ impl Searcher for Local {
         self.search_in(self.registry.get(&ask.index)?, ask, None, call).await
     }
 
-    async fn within(&self, ask: AskWithin, call: Call<'_>) -> Result<Ranging, Refusal> {
+    async fn within(&self, ask: AskWithin, call: Call<'_>) -> Result<Ranges, Refusal> {
         ask.check(&self.limits)?;
-        let served = self.registry.get(&ask.index)?;
-        let AskWithin { target, mut params, filter, embedding_version, .. } = ask;
-        check_version(served.index(), "embedding_version", embedding_version.as_deref())?;
-        QueryPlan::within(&params, served.index())?;
-        let asked = filter.map(|filter| served.filters.ask(filter, served.index(), false)).transpose()?;
-        let given = self.given(&served, target, Form::One, call).await?;
-        let came = Came { count: 1, rows: given.rows(), column: None };
-        let let_in = let_in(&served, asked, came, None, call).await?;
-        let query = match given {
-            Given::Rows(queries) => queries.rows,
-            Given::Ids(ids) => self.rows_of(&served, ids, VectorsOf::Main, Form::One, call).await?.rows,
-        };
-        let filter = filtered(&served, let_in, false, call).await?.map(|filter| filter.compiled);
-        params.filter = filter.as_ref().map(|filter| Arc::clone(&filter.matches));
-        // Its parts go in one at a time.
-        let Admitted { effort } =
-            served.admit(Load::of(served.engine(), 1, Course::Within), call.deadline)?;
-        if effort < 1.0 {
-            params.completeness *= effort;
-            served.metrics.degraded.inc();
+        if !ask.indexes.is_empty() {
+            return self.united_within(ask, call).await;
         }
-        let (waiting, completeness) = (StopFlag::default(), params.completeness);
-        let (deadline, stop) = (Some(call.deadline), Some(waiting.share()));
-        let search = served.engine().range(RangeRequest { query, params, deadline, stop })?;
-        Ok(Ranging { served, search, completeness, filter, _waiting: waiting })
+        self.ranging(self.registry.get(&ask.index)?, ask, None, call).await.map(Ranges::of_one)
     }
 
     async fn fetch<'a>(&self, ask: AskFetch, call: Call<'a>) -> Result<Fetched<'a>, Refusal> {
@@ -116,6 +96,42 @@ pub(super) struct AnswersOf {
 }
 
 impl Local {
+    /// Begins a search within a radius of one index; `leave` is there where it was let in with others.
+    pub(super) async fn ranging(
+        &self,
+        served: Arc<Served>,
+        ask: AskWithin,
+        leave: Option<Admitted>,
+        call: Call<'_>,
+    ) -> Result<Ranging, Refusal> {
+        let AskWithin { target, mut params, filter, embedding_version, .. } = ask;
+        check_version(served.index(), "embedding_version", embedding_version.as_deref())?;
+        QueryPlan::within(&params, served.index())?;
+        let asked = filter.map(|filter| served.filters.ask(filter, served.index(), false)).transpose()?;
+        let given = self.given(&served, target, Form::One, call).await?;
+        let came = Came { count: 1, rows: given.rows(), column: None };
+        let let_in = let_in(&served, asked, came, leave, call).await?;
+        let query = match given {
+            Given::Rows(queries) => queries.rows,
+            Given::Ids(ids) => self.rows_of(&served, ids, VectorsOf::Main, Form::One, call).await?.rows,
+        };
+        let filter = filtered(&served, let_in, false, call).await?.map(|filter| filter.compiled);
+        params.filter = filter.as_ref().map(|filter| Arc::clone(&filter.matches));
+        // Its parts go in one at a time.
+        let Admitted { effort } = match leave {
+            Some(leave) => leave,
+            None => served.admit(Load::of(served.engine(), 1, Course::Within), call.deadline)?,
+        };
+        if effort < 1.0 {
+            params.completeness *= effort;
+            served.metrics.degraded.inc();
+        }
+        let (waiting, completeness) = (StopFlag::default(), params.completeness);
+        let (deadline, stop) = (Some(call.deadline), Some(waiting.share()));
+        let search = served.engine().range(RangeRequest { query, params, deadline, stop })?;
+        Ok(Ranging { served, search, completeness, filter, _waiting: waiting })
+    }
+
     /// Room for answers to queries with these parameters. What can never be answered is not told to come back.
     pub(super) fn answer_room<'a>(
         &self,

@@ -10,7 +10,8 @@ mod queries;
 mod ranging;
 mod searcher;
 mod united;
+mod united_within;
 
 pub(crate) use self::local::Local;
-pub(crate) use self::ranging::Ranging;
 pub(crate) use self::searcher::Searcher;
+pub(crate) use self::united_within::Ranges;

@@ -1,7 +1,7 @@
 //! A search within a radius on its way: the engine is asked for a part at a time.
 use std::sync::Arc;
 
-use spandrel_engine::{Neighbour, RangeSearch};
+use spandrel_engine::{Answer, Neighbour, RangeSearch};
 
 use super::handed::Handed;
 use crate::ask::EndOfRange;
@@ -41,6 +41,11 @@ impl Ranging {
         Ok(Some(self.search.take(part)))
     }
 
+    /// What its parts took and miss so far, without neighbours.
+    pub(super) fn answer(&self) -> &Answer {
+        &self.search.summary().answer
+    }
+
     /// What is to be said at the end.
     pub(crate) fn end(&self, call: Call<'_>) -> EndOfRange {
         let summary = self.search.summary();
@@ -56,6 +61,8 @@ impl Ranging {
             matches,
             completeness: self.completeness,
             version: self.served.version(),
+            versions: Vec::new(),
+            unlike: 0,
             vectors: self.served.index().vectors(),
             arrival: call.arrival,
         }

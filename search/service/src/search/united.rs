@@ -41,7 +41,7 @@ impl Local {
     /// counted by itself.
     pub(super) async fn united<'a>(&self, mut ask: Ask, call: Call<'a>) -> Result<Found<'a>, Refusal> {
         refuse(&ask)?;
-        let served = self.each(&ask)?;
+        let served = self.each(&ask.indexes)?;
         self.check_each(&ask, &served)?;
         let Some(first) = served.first() else { return Err(Refusal::field("indexes", "none given")) };
         let metric = first.index().shape_of(ask.params.compare_by).metric;
@@ -59,7 +59,7 @@ impl Local {
             let (target, _, room) = self.shared(target, ask.form.of_column(), shape, call).await?;
             (ask.column, _column_room) = (Some(AskColumn { name, target }), room);
         }
-        let leave = let_in(&served, count, call.deadline)?;
+        let leave = let_in(&served, count, Course::Nearest, call.deadline)?;
         if let Some(filter) = ask.filter.take() {
             ask.filter = Some(first.filters.parsed(filter, call.deadline).await?);
         }
@@ -75,25 +75,17 @@ impl Local {
     fn check_each(&self, ask: &Ask, served: &[Arc<Served>]) -> Result<(), Refusal> {
         for served in served {
             check(&ask.params, served.index(), &self.limits)?;
-            let version = ask.embedding_version.as_deref();
-            let answers = served.index().manifest().answers_version(version);
-            answers.map_err(|error| {
-                Refusal::field("options.embedding_version", format!("index {}: {error}", served.config.name))
-            })?;
+            check_version_of(served, "options.embedding_version", ask.embedding_version.as_deref())?;
             if let Some(AskColumn { name, .. }) = &ask.column {
                 named_column(name, served)?;
             }
         }
-        let indexes: Vec<Arc<Index>> = served.iter().map(|served| Arc::clone(served.index())).collect();
         let has_attributes = ask.filter.is_some() || ask.attributes.is_some();
-        check_union(&indexes, ask.params.compare_by, has_attributes).map_err(|error| {
-            let named = (1..).zip(&ask.indexes).map(|(number, name)| format!("index {number}: {name}"));
-            Refusal::field("indexes", format!("{error} ({})", named.collect::<Vec<_>>().join(", ")))
-        })
+        check_alike(served, ask.params.compare_by, has_attributes)
     }
 
     /// Vectors as rows of all indexes, whose bytes copies share; how many there are.
-    async fn shared<'a>(
+    pub(super) async fn shared<'a>(
         &self,
         target: Target,
         form: Form,
@@ -110,8 +102,7 @@ impl Local {
     }
 
     /// The indexes that are named.
-    fn each(&self, ask: &Ask) -> Result<Vec<Arc<Served>>, Refusal> {
-        let names = &ask.indexes;
+    pub(super) fn each(&self, names: &[String]) -> Result<Vec<Arc<Served>>, Refusal> {
         if names.len() > INDEXES_MAX {
             return Err(Refusal::limit("indexes", names.len(), INDEXES_MAX));
         }
@@ -135,10 +126,38 @@ impl Local {
     }
 }
 
+/// Refuses indexes that do not fit each other.
+pub(super) fn check_alike(
+    served: &[Arc<Served>],
+    compare_by: VectorsOf,
+    has_attributes: bool,
+) -> Result<(), Refusal> {
+    let indexes: Vec<Arc<Index>> = served.iter().map(|served| Arc::clone(served.index())).collect();
+    check_union(&indexes, compare_by, has_attributes).map_err(|error| {
+        let named = (1..).zip(served).map(|(number, of)| format!("index {number}: {}", of.config.name));
+        Refusal::field("indexes", format!("{error} ({})", named.collect::<Vec<_>>().join(", ")))
+    })
+}
+
+/// Refuses queries of a version that one of several indexes does not list.
+pub(super) fn check_version_of(
+    served: &Served,
+    field: &'static str,
+    asked: Option<&str>,
+) -> Result<(), Refusal> {
+    let answers = served.index().manifest().answers_version(asked);
+    answers.map_err(|error| Refusal::field(field, format!("index {}: {error}", served.config.name)))
+}
+
 /// Lets in `count` queries of all indexes at once: each would meet the others in the queue, and a request that can never be in time would
 /// be told to come back.
-fn let_in(served: &[Arc<Served>], count: usize, deadline: Instant) -> Result<Admitted, Refusal> {
-    let loads = served.iter().map(|served| Load::of(served.engine(), count, Course::Nearest));
+pub(super) fn let_in(
+    served: &[Arc<Served>],
+    count: usize,
+    course: Course,
+    deadline: Instant,
+) -> Result<Admitted, Refusal> {
+    let loads = served.iter().map(|served| Load::of(served.engine(), count, course));
     let (Some(load), Some(first)) = (Load::together(loads), served.first()) else {
         return Err(Refusal::field("indexes", "none given"));
     };

@@ -88,13 +88,17 @@ fn explained(found: &Found<'_>) -> Vec<v1::ExplainedIndex> {
 
 /// The versions of several indexes that answered as one; none of one.
 fn versions(found: &Found<'_>) -> Vec<v1::IndexVersion> {
-    let all = found.united.iter().flat_map(|united| &united.versions);
+    found.united.as_ref().map(|united| index_versions(&united.versions)).unwrap_or_default()
+}
+
+/// Which versions of indexes answered.
+pub(super) fn index_versions(all: &[(String, Version)]) -> Vec<v1::IndexVersion> {
     let version = |(name, Version { number, uuid }): &(String, Version)| v1::IndexVersion {
         name: name.clone(),
         version: *number,
         uuid: uuid.to_string(),
     };
-    all.map(version).collect()
+    all.iter().map(version).collect()
 }
 
 /// Takes the attributes of all neighbours out of the answers.

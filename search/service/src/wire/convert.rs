@@ -7,7 +7,7 @@ use spandrel_proto::v1;
 use spandrel_proto::v1::documents::Tokens;
 use spandrel_proto::v1::vectors::Form as VectorsForm;
 
-use super::answered::{estimated, limited_by, missing, vectors, work};
+use super::answered::{estimated, index_versions, limited_by, missing, vectors, work};
 use super::attributes::Columns;
 use super::filter::filter;
 use super::kinds::{dtype_of, wire_dtype, wire_metric};
@@ -54,10 +54,7 @@ struct Request {
 
 fn ask(request: Request) -> Result<Ask, Refusal> {
     let Request { index, indexes, duplicates: code, vectors, form, k, options, column_queries } = request;
-    if !index.is_empty() && !indexes.is_empty() {
-        return Err(Refusal::field("indexes", "both index and indexes are set, expected one of them"));
-    }
-    let duplicates = duplicates(code)?;
+    let duplicates = duplicates(&index, &indexes, code)?;
     let column = column_queries.map(column_of).transpose()?;
     let compare_by = if column.is_some() { VectorsOf::Column } else { VectorsOf::Main };
     let params = SearchParams { compare_by, ..params(k, &options)? };
@@ -91,8 +88,11 @@ fn ask(request: Request) -> Result<Ask, Refusal> {
     })
 }
 
-/// What an id means that several indexes have.
-fn duplicates(code: i32) -> Result<Duplicates, Refusal> {
+/// What an id means that several indexes have; refused where one index is named beside them.
+fn duplicates(index: &str, indexes: &[String], code: i32) -> Result<Duplicates, Refusal> {
+    if !index.is_empty() && !indexes.is_empty() {
+        return Err(Refusal::field("indexes", "both index and indexes are set, expected one of them"));
+    }
     match v1::Duplicates::try_from(code) {
         Ok(v1::Duplicates::Unspecified | v1::Duplicates::Best) => Ok(Duplicates::Best),
         Ok(v1::Duplicates::Keep) => Ok(Duplicates::Keep),
@@ -190,9 +190,12 @@ pub(super) fn within(request: v1::SearchRangeRequest) -> Result<AskWithin, Refus
         max_results,
         max_bytes,
         embedding_version,
+        indexes,
+        duplicates: code,
         ..
     } = request;
     let filter = filter("filter", request.filter)?;
+    let duplicates = duplicates(&index, &indexes, code)?;
     let radius = radius.ok_or_else(|| Refusal::field("radius", "not set"))?;
     if max_bytes == Some(0) {
         return Err(Refusal::field("max_bytes", "max_bytes is 0, expected at least 1"));
@@ -204,22 +207,24 @@ pub(super) fn within(request: v1::SearchRangeRequest) -> Result<AskWithin, Refus
         distances: distances("distances", request.distances)?,
         ..RangeParams::new(radius)
     };
-    Ok(AskWithin { index, target: target(Form::One.field(), query)?, params, filter, embedding_version })
+    let target = target(Form::One.field(), query)?;
+    Ok(AskWithin { index, indexes, duplicates, target, params, filter, embedding_version })
 }
 
-/// Some of the vectors within a radius.
-pub(super) fn part(found: &[Neighbour]) -> v1::SearchRangeResponse {
+/// Some of the vectors within a radius, and the numbers of their indexes where there are several.
+pub(super) fn part(found: &[Neighbour], indexes: &[u32]) -> v1::SearchRangeResponse {
     v1::SearchRangeResponse {
         ids: found.iter().map(|n| n.id).collect(),
         distances: found.iter().map(|n| n.distance).collect(),
         estimated: estimated(found.iter()),
+        indexes: indexes.to_vec(),
         end: None,
     }
 }
 
 /// The end of an answer within a radius.
 pub(super) fn end(end: &EndOfRange, with_work: bool) -> v1::SearchRangeResponse {
-    let EndOfRange { results, answer, matches, completeness, version, vectors, arrival } = end;
+    let EndOfRange { results, answer, matches, completeness, version, vectors, arrival, .. } = end;
     let end = v1::RangeEnd {
         results: *results,
         missing: (answer.missing.parts() > 0).then(|| missing(answer)),
@@ -229,6 +234,8 @@ pub(super) fn end(end: &EndOfRange, with_work: bool) -> v1::SearchRangeResponse 
         index_uuid: version.uuid.to_string(),
         work: with_work.then(|| work(answer, *vectors, *arrival)),
         filtered: matches.map(|matches| v1::Filtered { matches, ..Default::default() }),
+        versions: index_versions(&end.versions),
+        unlike: end.unlike,
     };
     v1::SearchRangeResponse { end: Some(end), ..Default::default() }
 }

@@ -13,12 +13,12 @@ use super::convert;
 use crate::call::Call;
 use crate::ledger::{Entry, Room};
 use crate::refusal::Refusal;
-use crate::search::{Ranging, Searcher};
+use crate::search::{Ranges, Searcher};
 
 /// Vectors of one message, at most; few parts of a search have more.
 const RESULTS_MAX: usize = 1 << 14;
-/// Bytes of a vector in a message: an id, a distance, whether that is an estimate.
-const RESULT_BYTES: usize = 10 + 4 + 1;
+/// Bytes of a vector in a message: an id, a distance, whether that is an estimate, the number of its index.
+const RESULT_BYTES: usize = 10 + 4 + 1 + 1;
 /// Bytes of a message besides.
 const MESSAGE_REST: usize = 512;
 
@@ -41,11 +41,11 @@ pub(super) async fn serve(
     entry: Arc<Entry>,
 ) -> Result<ReceiverStream<Item>, Refusal> {
     let with_work = request.with_work;
-    let ranging = searcher.within(convert::within(request)?, Call::of(&entry)).await?;
+    let ranges = searcher.within(convert::within(request)?, Call::of(&entry)).await?;
     let (sender, receiver) = mpsc::channel(1);
     tokio::spawn(async move {
         let end = tokio::select! {
-            end = answer(ranging, Form { with_work, message_bytes }, &sender, &entry) => end,
+            end = answer(ranges, Form { with_work, message_bytes }, &sender, &entry) => end,
             () = sender.closed() => Ok(()),
             refusal = entry.revoked_or_late() => Err(refusal),
         };
@@ -77,7 +77,7 @@ struct Form {
 }
 
 async fn answer(
-    mut ranging: Ranging,
+    mut ranges: Ranges,
     form: Form,
     sender: &mpsc::Sender<Item>,
     entry: &Entry,
@@ -85,29 +85,33 @@ async fn answer(
     let call = Call::of(entry);
     let of_message = form.message_bytes.saturating_sub(MESSAGE_REST) / RESULT_BYTES;
     let results_max = of_message.clamp(1, RESULTS_MAX);
-    let best = entry.room(ranging.held_max().saturating_mul(RESULT_BYTES), "max_results")?;
-    // Its first part finds the lists.
-    let mut lists = None;
+    let best = entry.room(ranges.held_max().saturating_mul(RESULT_BYTES), "max_results")?;
+    // The first part of an index finds its lists.
+    let mut lists: Option<(usize, Room<'_>)> = None;
     loop {
         let room = room_for(bytes_of(RESULTS_MAX), entry, lists.is_none()).await?;
-        let Some(found) = ranging.next().await? else { break };
-        if lists.is_none() {
-            lists = Some(entry.room(ranging.list_bytes(), "radius")?);
+        let Some(found) = ranges.next().await? else { break };
+        let (number, list_bytes) = ranges.lists();
+        if lists.as_ref().is_none_or(|&(of, _)| of != number) {
+            // Those of the index before go first.
+            drop(lists.take());
+            lists = Some((number, entry.room(list_bytes, "radius")?));
         }
         let mut room = Some(room);
-        for found in found.chunks(results_max) {
+        let mut indexes = found.indexes.chunks(results_max);
+        for found in found.neighbours.chunks(results_max) {
             let room = match room.take() {
                 Some(room) => room,
                 None => room_for(bytes_of(found.len()), entry, false).await?,
             };
-            let message = convert::part(found);
+            let message = convert::part(found, indexes.next().unwrap_or_default());
             room.settle(message.encoded_len());
             // Whoever does not listen any more ends the call.
             drop(sender.send(Ok(message)).await);
         }
     }
     drop(best);
-    let end = convert::end(&ranging.end(call), form.with_work);
+    let end = convert::end(&ranges.end(call)?, form.with_work);
     room_for(MESSAGE_REST, entry, false).await?.settle(end.encoded_len());
     drop(sender.send(Ok(end)).await);
     Ok(())

@@ -92,18 +92,11 @@ impl Asking {
         if self.united.is_empty() { self.remote.summary.name.clone() } else { String::new() }
     }
 
-    fn wire_duplicates(&self) -> v1::Duplicates {
-        match self.duplicates {
-            Duplicates::Best => v1::Duplicates::Best,
-            Duplicates::Keep => v1::Duplicates::Keep,
-        }
-    }
-
     pub(crate) fn one(&self, number: usize) -> v1::SearchRequest {
         v1::SearchRequest {
             index: self.index(),
             indexes: self.united.clone(),
-            duplicates: self.wire_duplicates() as i32, // CAST: the enum's code
+            duplicates: wire_duplicates(self.duplicates) as i32, // CAST: the enum's code
             query: Some(self.vectors_of(number..number + 1)),
             k: self.k,
             options: Some(self.options_of(number)),
@@ -115,12 +108,20 @@ impl Asking {
         v1::SearchBatchRequest {
             index: self.index(),
             indexes: self.united.clone(),
-            duplicates: self.wire_duplicates() as i32, // CAST: the enum's code
+            duplicates: wire_duplicates(self.duplicates) as i32, // CAST: the enum's code
             queries: Some(self.vectors_of(numbers.clone())),
             k: self.k,
             options: Some(self.options_of(numbers.start)),
             column_queries: self.column_of(numbers),
         }
+    }
+}
+
+/// What an id means that several indexes have, as it is sent.
+pub(super) fn wire_duplicates(duplicates: Duplicates) -> v1::Duplicates {
+    match duplicates {
+        Duplicates::Best => v1::Duplicates::Best,
+        Duplicates::Keep => v1::Duplicates::Keep,
     }
 }
 

@@ -1,13 +1,13 @@
 //! `spandrel query --server --radius`: all vectors within a radius, as a server finds them.
 use std::sync::Arc;
 
-use spandrel_engine::{Answer, RangeParams, UnionAnswer, union_within};
+use spandrel_engine::{Answer, Duplicates, RangeParams, UnionAnswer, union_within};
 use spandrel_index::{Metric, VectorSource as _};
 use spandrel_proto::v1;
 use tonic::{Code, Status};
 
 use super::answer::{limit, missing_of, neighbours, work_of};
-use super::asking::wire_distances;
+use super::asking::{wire_distances, wire_duplicates};
 use super::patience::{Connection, Patience};
 use super::query::Query;
 use super::{Remote, ServerArgs, told};
@@ -16,8 +16,7 @@ use crate::commands::serve::runtime;
 use crate::commands::within::sort;
 use crate::{Advised, Session, UsageError};
 
-/// Asks a server query by query, one index after the other; hands over each answer of all with its number, and how many vectors match its
-/// filter if it has one.
+/// Asks a server query by query; hands over each answer of all indexes with its number, and how many vectors match its filter if it has one.
 pub(in crate::commands) fn ask_within(
     server: &ServerArgs,
     query: &Query<'_>,
@@ -47,28 +46,33 @@ pub(in crate::commands) fn ask_within(
                 [one] => Some(one),
                 all => all.get(number as usize), // CAST: usize is 64 bits here
             };
-            let (mut parts, mut matching) = (Vec::new(), None);
-            for remote in &remotes {
-                let request = v1::SearchRangeRequest {
-                    filter: filter.cloned(),
-                    embedding_version: query.embedding.embedding_version.clone(),
-                    ..request(remote, &row, params)
-                };
-                let answer = answer(&connection, remote.metric, request).await;
-                if session.is_stopped() {
-                    anyhow::bail!("stopped with {number} queries answered");
-                }
-                let (answer, matches) = answer.map_err(|status| match status.code() {
-                    Code::InvalidArgument => {
-                        let message = format!("query {number}: {}", status.message());
-                        Advised::new(message, "change that, and ask again").into()
-                    }
-                    _ => told(&config.address)(status),
-                })?;
-                parts.push(answer);
-                matching = matches.map(|matches| matches + matching.unwrap_or(0)).or(matching);
+            let mut request = v1::SearchRangeRequest {
+                filter: filter.cloned(),
+                embedding_version: query.embedding.embedding_version.clone(),
+                ..request(remote, &row, params)
+            };
+            if remotes.len() > 1 {
+                request.index.clear();
+                request.indexes = remotes.iter().map(|remote| remote.summary.name.clone()).collect();
+                request.duplicates = asked_duplicates(params, query.duplicates) as i32; // CAST: the enum's code
             }
-            each(number, merged(parts, remote.metric, params, query), matching)?;
+            let found = ranged(&connection, request).await;
+            if session.is_stopped() {
+                anyhow::bail!("stopped with {number} queries answered");
+            }
+            let found = found.map_err(|status| match status.code() {
+                Code::InvalidArgument => {
+                    let message = format!("query {number}: {}", status.message());
+                    Advised::new(message, "change that, and ask again").into()
+                }
+                _ => told(&config.address)(status),
+            })?;
+            let matches = found.matches;
+            let answer = match remotes.len() {
+                1 => UnionAnswer { answer: found.sorted(remote.metric), ..UnionAnswer::default() },
+                count => found.united(count, remote.metric, params.max_results, query.duplicates),
+            };
+            each(number, answer, matches)?;
             meter.set(number + 1, file.len());
         }
         meter.finish();
@@ -77,12 +81,9 @@ pub(in crate::commands) fn ask_within(
     })
 }
 
-/// The answers of all indexes together; that of one as it is.
-fn merged(mut parts: Vec<Answer>, metric: Metric, params: &RangeParams, query: &Query<'_>) -> UnionAnswer {
-    match parts.len() {
-        1 => UnionAnswer { answer: parts.pop().unwrap_or_default(), ..UnionAnswer::default() },
-        _ => union_within(parts, metric, params.max_results, query.duplicates),
-    }
+/// What a server is asked for of ids that several indexes have: all, where it holds nothing to tell them by, and they are told here.
+fn asked_duplicates(params: &RangeParams, wanted: Duplicates) -> v1::Duplicates {
+    wire_duplicates(if params.max_results.is_some() { wanted } else { Duplicates::Keep })
 }
 
 /// Refuses indexes whose distances have no common order, or that no query fits together.
@@ -115,26 +116,73 @@ pub(super) fn request(remote: &Remote, row: &[u8], params: &RangeParams) -> v1::
     }
 }
 
-/// The answer to one query, best first, and how many vectors match its filter; what came of it so far where the patience is over.
+/// What came of a query, in the order in which it came.
+#[derive(Default)]
+struct Ranged {
+    answer: Answer,
+    /// For each vector the number of its index, where several are asked as one.
+    indexes: Vec<u32>,
+    /// Vectors that match its filter.
+    matches: Option<u64>,
+    unlike: u32,
+}
+
+impl Ranged {
+    /// The answer of one index, best first.
+    fn sorted(mut self, metric: Metric) -> Answer {
+        sort(metric, &mut self.answer.neighbours);
+        self.answer
+    }
+
+    /// The answer of `count` indexes together.
+    fn united(
+        mut self,
+        count: usize,
+        metric: Metric,
+        max_results: Option<usize>,
+        duplicates: Duplicates,
+    ) -> UnionAnswer {
+        let mut parts = vec![Answer::default(); count];
+        for (near, &index) in std::mem::take(&mut self.answer.neighbours).into_iter().zip(&self.indexes) {
+            // An index that was not asked is none.
+            parts.get_mut(index as usize).into_iter().for_each(|part| part.neighbours.push(near)); // CAST: widening
+        }
+        let mut united = union_within(parts, metric, max_results, duplicates);
+        let neighbours = std::mem::take(&mut united.answer.neighbours);
+        united.answer = Answer { neighbours, ..self.answer };
+        united.unlike += self.unlike;
+        united
+    }
+}
+
+/// The answer to one query of one index, best first, and how many vectors match its filter; what came of it so far where the patience is
+/// over.
 pub(super) async fn answer(
     connection: &Connection,
     metric: Metric,
     request: v1::SearchRangeRequest,
 ) -> Result<(Answer, Option<u64>), Status> {
+    let found = ranged(connection, request).await?;
+    let matches = found.matches;
+    Ok((found.sorted(metric), matches))
+}
+
+async fn ranged(connection: &Connection, request: v1::SearchRangeRequest) -> Result<Ranged, Status> {
     let Connection { client, patience } = connection;
     let mut parts = patience.call(|| client.search_range(request.clone(), None)).await?;
-    let (mut answer, mut matches) = (Answer::default(), None);
+    let mut found = Ranged::default();
     while !patience.is_over()
         && let Some(part) = parts.message().await?
     {
-        answer.neighbours.extend(neighbours(&part.ids, &part.distances, &part.estimated));
+        found.answer.neighbours.extend(neighbours(&part.ids, &part.distances, &part.estimated));
+        found.indexes.extend(part.indexes);
         if let Some(end) = part.end {
-            answer.missing = end.missing.map(missing_of).unwrap_or_default();
-            answer.limited_by = limit(end.limited_by);
-            matches = end.filtered.map(|filtered| filtered.matches);
-            answer.work = end.work.as_ref().map(work_of).unwrap_or_default();
+            found.answer.missing = end.missing.map(missing_of).unwrap_or_default();
+            found.answer.limited_by = limit(end.limited_by);
+            found.matches = end.filtered.map(|filtered| filtered.matches);
+            found.answer.work = end.work.as_ref().map(work_of).unwrap_or_default();
+            found.unlike = end.unlike;
         }
     }
-    sort(metric, &mut answer.neighbours);
-    Ok((answer, matches))
+    Ok(found)
 }
