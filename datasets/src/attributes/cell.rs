@@ -2,7 +2,7 @@
 use spandrel_filter::{AttributeType, Cell, Tags, VALUE_BYTES_MAX, parse_timestamp};
 
 use super::error::RowProblem;
-use super::fields::Value;
+use super::value::Value;
 
 /// A value of JSON in an attribute of a type.
 pub(super) fn cell_of(name: &str, kind: AttributeType, value: Value<'_>) -> Result<Cell, RowProblem> {

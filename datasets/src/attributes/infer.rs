@@ -5,7 +5,7 @@ use spandrel_filter::{ATTRIBUTES_MAX, Attribute, AttributeType, Schema, parse_ti
 
 use super::cell::check;
 use super::error::RowProblem;
-use super::fields::Value;
+use super::value::Value;
 
 /// What the values of an attribute have in common so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

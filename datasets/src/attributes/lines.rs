@@ -10,9 +10,10 @@ use spandrel_index::{AttributeSource, AttributeSourceError};
 
 use super::cell::{cell_of, check};
 use super::error::{AttributeFileError, LINE_BYTES_MAX, Place, RowProblem};
-use super::fields::{FieldReader, Value};
+use super::fields::FieldReader;
 use super::infer::Inference;
 use super::row_ids::{BaseRows, RowIds};
+use super::value::Value;
 use crate::watch::Watch;
 
 /// Bytes read at once.

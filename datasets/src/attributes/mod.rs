@@ -12,6 +12,7 @@ mod plain;
 mod row_filters;
 mod row_ids;
 mod schema;
+mod value;
 
 use std::path::Path;
 

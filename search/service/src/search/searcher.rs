@@ -1,5 +1,5 @@
 //! What every searcher does.
-use super::united_within::Ranges;
+use super::ranges::Ranges;
 use crate::ask::{Ask, AskFetch, AskWithin, Fetched, Found};
 use crate::call::Call;
 use crate::refusal::Refusal;
