@@ -16,7 +16,7 @@ pub struct LeftRows {
 }
 
 /// Rows packed for the right side of a product.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct RightRows {
     units: Vec<u32>,
     /// Units before the first panel, which starts a cache line.
@@ -52,10 +52,6 @@ impl Terms {
             Operation::SquaredL2 => &self.squared,
             Operation::InnerProduct => &self.inner,
         }
-    }
-
-    fn with_capacity(rows: usize) -> Terms {
-        Terms { squared: Vec::with_capacity(rows), inner: Vec::with_capacity(rows) }
     }
 
     fn memory_bytes(&self) -> usize {
@@ -219,26 +215,39 @@ impl BlockKernel {
     /// Packs rows lying back to back for the right side. Integers take one or two bytes an element, floats
     /// four.
     pub fn pack_right(&self, rows: &[u8]) -> RightRows {
+        let mut packed = RightRows::default();
+        self.pack_right_into(rows, &mut packed);
+        packed
+    }
+
+    /// As [`BlockKernel::pack_right`], into rows whose memory is used again.
+    pub fn pack_right_into(&self, rows: &[u8], out: &mut RightRows) {
         let (panel, steps, row_bytes) = (self.fns.panel, self.steps(), self.dtype.row_bytes(self.dim));
-        let len = rows.len() / row_bytes;
-        let padded = len.next_multiple_of(panel);
-        let mut units = vec![0u32; padded * steps + 15];
-        let skip = units.as_ptr().align_offset(64).min(15);
-        let mut terms = Terms::with_capacity(padded);
+        out.len = rows.len() / row_bytes;
+        out.steps = steps;
+        let padded = out.len.next_multiple_of(panel);
+        out.units.resize(padded * steps + 15, 0);
+        out.skip = out.units.as_ptr().align_offset(64).min(15);
+        out.terms.squared.clear();
+        out.terms.inner.clear();
+        out.terms.squared.reserve_exact(padded);
+        out.terms.inner.reserve_exact(padded);
         let mut wide = Vec::with_capacity(panel * steps);
-        let panels = units[skip..].chunks_exact_mut(panel * steps);
+        let panels = out.units[out.skip..].chunks_exact_mut(panel * steps);
         for (rows, target) in rows.chunks(panel * row_bytes).zip(panels) {
             wide.clear();
-            self.widen(Side::Right, rows, &mut wide, &mut terms);
+            self.widen(Side::Right, rows, &mut wide, &mut out.terms);
+            if wide.len() < target.len() {
+                target.fill(0);
+            }
             for (i, row) in wide.chunks_exact(steps).enumerate() {
                 for (step, &unit) in row.iter().enumerate() {
                     target[step * panel + i] = unit;
                 }
             }
         }
-        terms.squared.resize(padded, 0);
-        terms.inner.resize(padded, 0);
-        RightRows { units, skip, steps, terms, len }
+        out.terms.squared.resize(padded, 0);
+        out.terms.inner.resize(padded, 0);
     }
 
     /// Values of `l` rows against `r` rows: `out[i * r + j]`.

@@ -1,8 +1,10 @@
 //! A part of an index with lists and vectors of its own.
 use std::ops::Range;
+use std::panic::resume_unwind;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
+use std::thread::{self, Scope};
 
 use spandrel_io::Blob;
 
@@ -113,23 +115,35 @@ impl Segment {
         let codes_in_memory = opening.in_memory("codes", options.codes.unwrap_or(built_for))?;
         let vectors_in_memory = opening.in_memory("vectors", options.vectors.unwrap_or(Tier::Ssd))?;
         let (lists, id_pages) = (shape.index.lists, shape.ids());
-        let codes = stored(codes, lists, shape.uuid, |codes| match lists {
-            ListLayout::Coded(layout) if codes_in_memory => {
-                ResidentCodes::read(codes, &directory, layout).map(Some)
-            }
-            _ => Ok(None),
-        })?;
-        let pages = |vectors, of: &SegmentShape| {
+        let read_codes = || {
+            stored(codes, lists, shape.uuid, |codes| match lists {
+                ListLayout::Coded(layout) if codes_in_memory => {
+                    ResidentCodes::read(codes, &directory, layout).map(Some)
+                }
+                _ => Ok(None),
+            })
+        };
+        let read_pages = |vectors, of: &SegmentShape| {
             let pages = of.index.pages;
             stored(vectors, pages, of.uuid, |vectors| {
                 vectors_in_memory.then(|| ResidentVectors::read(vectors, pages)).transpose()
             })
         };
-        let vectors = vectors.map(|vectors| pages(vectors, &shape)).transpose()?;
-        let column = column.map(|(vectors, shape)| pages(vectors, &shape)).transpose()?;
-        let ids = stored(ids, id_pages, shape.uuid, |ids| {
-            options.ids.then(|| ResidentIds::read(ids, id_pages, shape.vectors)).transpose()
-        })?;
+        let read_vectors = || vectors.map(|vectors| read_pages(vectors, &shape)).transpose();
+        let read_column = || column.map(|(vectors, shape)| read_pages(vectors, &shape)).transpose();
+        let read_ids = || {
+            stored(ids, id_pages, shape.uuid, |ids| {
+                options.ids.then(|| ResidentIds::read(ids, id_pages, shape.vectors)).transpose()
+            })
+        };
+        // Those that are large are read side by side: hashing and page faults keep one processor busy with each.
+        let (codes, vectors, column, ids) = thread::scope(|scope| {
+            let vectors = beside(scope, vectors_in_memory, read_vectors);
+            let column = beside(scope, vectors_in_memory, read_column);
+            let ids = beside(scope, options.ids, read_ids);
+            (read_codes(), vectors(), column(), ids())
+        });
+        let (codes, vectors, column, ids) = (codes?, vectors?, column?, ids?);
         Ok(Segment {
             uuid: shape.uuid,
             count: shape.vectors,
@@ -305,6 +319,19 @@ impl Segment {
             None => unreachable!("a section that was not opened"),
         }
     }
+}
+
+/// Does something in a thread of its own, if `is_long`; else where the outcome is asked for.
+fn beside<'scope, R: Send + 'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    is_long: bool,
+    work: impl FnOnce() -> R + Send + 'scope,
+) -> Box<dyn FnOnce() -> R + 'scope> {
+    if !is_long {
+        return Box::new(work);
+    }
+    let running = scope.spawn(work);
+    Box::new(|| running.join().unwrap_or_else(|panic| resume_unwind(panic)))
 }
 
 /// A section, and what `read` keeps of it.

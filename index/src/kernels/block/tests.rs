@@ -147,6 +147,26 @@ fn equal_rows_have_no_distance() {
 }
 
 #[test]
+fn rows_packed_into_used_memory_have_the_values_of_others() {
+    for dtype in DType::ALL {
+        let mut packed = RightRows::default();
+        // More rows, fewer, another dimension.
+        for (dim, rows) in [(19, 75), (19, 7), (19, 70), (5, 33)] {
+            let kernel = BlockKernel::new(dtype, dim);
+            let (left, right) = [(9, 3), (rows, 4)]
+                .map(|(count, seed)| random_rows(dtype, dim, count, Fill::Random, seed))
+                .into();
+            kernel.pack_right_into(&right, &mut packed);
+            for operation in OPERATIONS {
+                let mut out = vec![0.0; 9 * rows];
+                kernel.scores(operation, kernel.pack_left(&left).all(), packed.all(), &mut out);
+                assert_eq!(out, all(&kernel, operation, &left, &right), "{dtype} {operation:?} {dim} {rows}");
+            }
+        }
+    }
+}
+
+#[test]
 #[should_panic(expected = "packed by another kernel")]
 fn rows_of_another_dimension_are_refused() {
     let (four, eight) = (BlockKernel::new(DType::U8, 4), BlockKernel::new(DType::U8, 8));

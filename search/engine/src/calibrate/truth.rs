@@ -54,7 +54,8 @@ pub(super) fn nearest(
     let packed = walk.kernel.pack_left(&queries.rows);
     let threads = pool.current_num_threads();
     let step = (CHUNK_BYTES / threads as u64 / index.page_layout().page_bytes() as u64).max(1);
-    let mut bytes = vec![Vec::new(); threads];
+    let mut rooms: Vec<Room> = Vec::new();
+    rooms.resize_with(threads, Room::default);
     for (number, segment) in (0..).zip(index.segments()) {
         let pages = Pages::open(segment)?;
         let (all, mut first) = (pages.layout.pages(segment.count), 0);
@@ -65,10 +66,10 @@ pub(super) fn nearest(
             let ranges: Vec<_> = (first..all).step_by(step as usize).take(threads).collect(); // CAST: widening
             first += step * threads as u64;
             pool.install(|| {
-                let read = bytes.par_iter_mut().zip(ranges).map(|(bytes, first)| {
+                let read = rooms.par_iter_mut().zip(ranges).map(|(room, first)| {
                     let range = first..(first + step).min(all);
-                    pages.read(range.clone(), bytes)?;
-                    Ok(Chunk::new(&walk, number, segment, &pages, range, bytes))
+                    pages.read(range.clone(), &mut room.bytes)?;
+                    Ok(Chunk::new(&walk, number, segment, &pages, range, room))
                 });
                 let chunks = read.collect::<Result<Vec<Chunk<'_>>, CalibrateError>>()?;
                 states.par_chunks_mut(QUERIES_TOGETHER).enumerate().for_each(|(number, states)| {
@@ -127,25 +128,39 @@ impl<'a> State<'a> {
     }
 }
 
-/// Vectors of some pages.
-struct Chunk<'a> {
-    records: Vec<Record<'a>>,
-    /// That of the first.
-    first: Location,
+/// What a thread holds of some pages, used again for the next.
+#[derive(Default)]
+struct Room {
+    bytes: Vec<u8>,
+    /// The vectors of these, back to back.
+    rows: Vec<u8>,
     packed: RightRows,
     /// Length of the longest vector of each tile.
     longest: Vec<f64>,
 }
 
+/// Vectors of some pages.
+struct Chunk<'a> {
+    records: Vec<Record<'a>>,
+    /// That of the first.
+    first: Location,
+    packed: &'a RightRows,
+    /// Length of the longest vector of each tile.
+    longest: &'a [f64],
+}
+
 impl<'a> Chunk<'a> {
+    /// Of the pages whose bytes are in `room`.
     fn new(
         walk: &Walk,
         number: u16,
         segment: &Segment,
         pages: &Pages,
         range: Range<u64>,
-        bytes: &'a [u8],
+        room: &'a mut Room,
     ) -> Chunk<'a> {
+        let Room { bytes, rows, packed, longest } = room;
+        let bytes = &*bytes;
         let of_page = pages.layout.page_records();
         let first = range.start as usize * of_page; // CAST: a position, here and below
         let end = (range.end as usize * of_page).min(segment.count as usize);
@@ -154,18 +169,16 @@ impl<'a> Chunk<'a> {
             pages.layout.record(page, at % of_page)
         };
         let records: Vec<Record<'a>> = (0..end - first).map(record).collect();
-        let mut rows = Vec::with_capacity(records.iter().map(|record| record.vector.len()).sum());
+        rows.clear();
         records.iter().for_each(|record| rows.extend_from_slice(record.vector));
+        walk.kernel.pack_right_into(rows, packed);
         let norm = |record: &Record<'_>| norm_squared(walk.dtype, record.vector).sqrt();
-        let longest = |tile: &[Record<'_>]| tile.iter().map(norm).fold(0.0, f64::max);
         // Products of integers are exact at any length.
         let tiles = if walk.dtype.is_integer() { &[][..] } else { &records[..] };
-        Chunk {
-            first: Location::new(number, first as u32),
-            packed: walk.kernel.pack_right(&rows),
-            longest: tiles.chunks(TILE).map(longest).collect(),
-            records,
-        }
+        longest.clear();
+        longest.extend(tiles.chunks(TILE).map(|tile| tile.iter().map(norm).fold(0.0, f64::max)));
+        // CAST: a position of the segment
+        Chunk { first: Location::new(number, first as u32), packed, longest, records }
     }
 }
 
