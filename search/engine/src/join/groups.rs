@@ -2,25 +2,35 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use spandrel_index::format::Directory;
 use spandrel_index::{Index, VectorSource};
 
-use super::assign::Assigned;
+use super::assign::{Assigned, Place};
 use super::error::JoinError;
 use super::lists::{ListAt, Lists};
 
-/// Rows of a group at most.
-pub(super) const GROUP_ROWS: u32 = 256;
-/// Groups of a sample, at most.
-pub(super) const SAMPLE_GROUPS: usize = 128;
-/// Rows of a sample, of all its groups: up to a row of each more.
+/// Rows of a group at most: a list that was brought to the processor's cache serves all rows of the group that look into it.
+const GROUP_ROWS: u64 = 1024;
+/// Neighbours of all rows of a group at most, where that leaves a row.
+const GROUP_NEIGHBOURS: u64 = 1 << 20;
+/// Rows of a part at most.
+pub(super) const PART_ROWS: usize = 256;
+/// Runs of rows of a sample, at most.
+pub(super) const SAMPLE_RUNS: u64 = 128;
+/// Rows of a sample, of all its runs.
 pub(super) const SAMPLE_ROWS: u64 = 512;
 
-/// A group: entries of a list that are joined with their own index, or some of the queries that were given.
+/// Rows of a group at most, for `k` neighbours of each.
+pub(super) fn group_rows(k: usize) -> u64 {
+    GROUP_ROWS.min(GROUP_NEIGHBOURS / (k as u64).max(1)).max(1) // CAST: widening
+}
+
+/// A group: vectors of an index that is joined with itself, or some of the queries that were given.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct GroupAt {
-    /// The list near them.
-    pub(super) list: ListAt,
-    /// Entries of the list, or places among the queries in the order of lists.
+    /// The segment of vectors.
+    pub(super) segment: u16,
+    /// Positions in it, or places among the queries in the order of lists.
     pub(super) members: Range<u64>,
 }
 
@@ -38,53 +48,48 @@ pub(super) struct GroupRows {
     pub(super) rows: Vec<u8>,
     /// Ids of the index where it is joined with itself, else row numbers.
     pub(super) numbers: Vec<u64>,
-    /// Entry of the first of them in the list near it, where the index is joined with itself.
-    pub(super) own_from: Option<u32>,
+    /// Runs of rows that are near the same list.
+    pub(super) parts: Vec<Part>,
 }
 
-/// The groups, in the order of lists.
-pub(super) fn groups(index: &Index, queries: &Queries<'_>) -> Vec<GroupAt> {
-    let mut all = Vec::new();
+/// Rows of a group that are near the same list.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Part {
+    pub(super) list: ListAt,
+    pub(super) rows: Range<usize>,
+    /// Entry of the first of them in the list, where the index is joined with itself.
+    pub(super) own_from: Option<usize>,
+}
+
+/// The groups, in the order of lists, for `k` neighbours of each row.
+pub(super) fn groups(index: &Index, queries: &Queries<'_>, k: usize) -> Vec<GroupAt> {
+    let most = group_rows(k);
     match queries {
         Queries::Own => {
-            for (segment, of) in (0..).zip(index.segments()) {
-                for list in 0..of.lists() {
-                    let count = of.directory.positions(list).len() as u64; // CAST: widening
-                    cut(ListAt { segment, list }, 0..count, &mut all);
-                }
-            }
+            let segments = (0..).zip(index.segments());
+            segments.flat_map(|(segment, of)| cut(segment, of.count, most)).collect()
         }
-        Queries::Given { order, .. } => {
-            let mut first = 0;
-            for of_list in order.places.chunk_by(|a, b| a.list == b.list) {
-                let end = first + of_list.len() as u64; // CAST: widening
-                cut(of_list[0].list, first..end, &mut all);
-                first = end;
-            }
-        }
+        Queries::Given { order, .. } => cut(0, order.places.len() as u64, most).collect(), // CAST: widening
     }
-    all
 }
 
-/// Cuts the members near a list into groups of about equal numbers.
-fn cut(list: ListAt, members: Range<u64>, out: &mut Vec<GroupAt>) {
-    let count = members.end - members.start;
-    let pieces = count.div_ceil(GROUP_ROWS.into());
-    for piece in 0..pieces {
-        let at = |piece: u64| members.start + piece * count / pieces;
-        out.push(GroupAt { list, members: at(piece)..at(piece + 1) });
-    }
+/// Cuts members into groups of about equal numbers.
+fn cut(segment: u16, count: u64, most: u64) -> impl Iterator<Item = GroupAt> {
+    let pieces = count.div_ceil(most);
+    let at = move |piece: u64| (u128::from(piece) * u128::from(count) / u128::from(pieces)) as u64; // CAST: at most the count
+    (0..pieces).map(move |piece| GroupAt { segment, members: at(piece)..at(piece + 1) })
 }
 
 impl Queries<'_> {
-    /// The rows of a group; of `some` of them alone, by their places in it.
+    /// The rows of a group.
     pub(super) fn rows(&self, lists: &Lists, group: &GroupAt) -> Result<GroupRows, JoinError> {
         match self {
             Queries::Own => {
-                // CAST: entries of a list
-                let (first, end) = (group.members.start as u32, group.members.end as u32);
-                let raw = lists.read(group.list, Some(first..end))?;
-                Ok(GroupRows { rows: raw.rows, numbers: raw.ids, own_from: Some(first) })
+                // CAST: positions of a segment
+                let positions = group.members.start as u32..group.members.end as u32;
+                let raw = lists.read(group.segment, positions.clone())?;
+                let parts = own_parts(lists.directory(group.segment), group.segment, positions);
+                Ok(GroupRows { rows: raw.rows, numbers: raw.ids, parts })
             }
             Queries::Given { rows, order } => {
                 // CAST: places in memory
@@ -97,25 +102,58 @@ impl Queries<'_> {
                 Ok(GroupRows {
                     rows: out,
                     numbers: places.iter().map(|place| place.row).collect(),
-                    own_from: None,
+                    parts: given_parts(places),
                 })
             }
         }
     }
 }
 
-/// Groups of a sample: some of the groups, evenly, and of each some of its members.
-pub(super) fn sample(groups: &[GroupAt], groups_max: usize, rows_max: u64) -> Vec<GroupAt> {
-    let count = groups_max.min(groups.len());
-    let one = |number: usize| {
-        let group = &groups[number * groups.len() / count.max(1)];
-        let members = group.members.clone();
-        // A run in the middle, at another place of each group.
-        let room = (members.end - members.start).saturating_sub(rows_max);
-        let first = members.start + (number as u64 * 7919) % (room + 1); // CAST: widening
-        GroupAt { members: first..members.end.min(first + rows_max), ..group.clone() }
+/// The parts of vectors of a segment.
+fn own_parts(directory: &Directory, segment: u16, positions: Range<u32>) -> Vec<Part> {
+    let (mut parts, mut at, mut list) = (Vec::new(), positions.start, 0);
+    while at < positions.end {
+        list = directory.list_of(at, list);
+        let of_list = directory.positions(list);
+        let end = of_list.end.min(positions.end).min(at + PART_ROWS as u32); // CAST: a small constant
+        // CAST: widening
+        let rows = (at - positions.start) as usize..(end - positions.start) as usize;
+        let own_from = Some((at - of_list.start) as usize);
+        parts.push(Part { list: ListAt { segment, list }, rows, own_from });
+        at = end;
+    }
+    parts
+}
+
+/// The parts of queries.
+fn given_parts(places: &[Place]) -> Vec<Part> {
+    let mut first = 0;
+    let of_lists = places.chunk_by(|a, b| a.list == b.list).flat_map(|of_list| of_list.chunks(PART_ROWS));
+    let part = |of_list: &[Place]| {
+        let rows = first..first + of_list.len();
+        first = rows.end;
+        Part { list: of_list[0].list, rows, own_from: None }
     };
-    (0..count).map(one).collect()
+    of_lists.map(part).collect()
+}
+
+/// Runs of `rows` members of the groups for a sample, evenly: fewer where a group ends.
+pub(super) fn sample(groups: &[GroupAt], rows: u64) -> Vec<GroupAt> {
+    let mut before = 0;
+    let starts = groups.iter().map(|group| {
+        before += group.members.end - group.members.start;
+        before - (group.members.end - group.members.start)
+    });
+    let starts: Vec<u64> = starts.collect();
+    let runs = SAMPLE_RUNS.min(before.div_ceil(rows));
+    let one = |run: u64| {
+        let at = (u128::from(run) * u128::from(before) / u128::from(runs)) as u64; // CAST: below the members of all groups
+        let number = starts.partition_point(|&start| start <= at) - 1;
+        let GroupAt { segment, members } = &groups[number];
+        let first = members.start + at - starts[number];
+        GroupAt { segment: *segment, members: first..members.end.min(first + rows) }
+    };
+    (0..runs).map(one).collect()
 }
 
 /// All lists of an index that hold vectors.
@@ -132,17 +170,41 @@ mod tests {
     use super::*;
 
     #[test]
-    fn long_lists_are_cut_evenly() {
-        let list = ListAt { segment: 1, list: 7 };
-        let mut all = Vec::new();
-        cut(list, 10..10, &mut all);
-        assert!(all.is_empty());
-        cut(list, 10..11 + 2 * u64::from(GROUP_ROWS), &mut all);
-        let sizes: Vec<u64> = all.iter().map(|group| group.members.end - group.members.start).collect();
-        assert_eq!(sizes, [171, 171, 171]);
-        assert!(all.windows(2).all(|pair| pair[0].members.end == pair[1].members.start));
-        let some = sample(&all, 2, 4);
-        assert!(some.iter().all(|group| group.members.end - group.members.start == 4 && group.list == list));
-        assert_ne!(some[0], some[1]);
+    fn members_are_cut_evenly() {
+        let sizes = |count| {
+            let groups: Vec<GroupAt> = cut(1, count, group_rows(10)).collect();
+            assert!(groups.windows(2).all(|pair| pair[0].members.end == pair[1].members.start));
+            assert!(groups.iter().all(|group| group.segment == 1));
+            groups.iter().map(|group| group.members.end - group.members.start).collect::<Vec<_>>()
+        };
+        assert_eq!(sizes(0), [0; 0]);
+        assert_eq!(sizes(GROUP_ROWS), [GROUP_ROWS]);
+        assert_eq!(sizes(1 + 2 * GROUP_ROWS), [683; 3]);
+        // Groups of many neighbours are small.
+        assert_eq!([1, 1024, 10_000, usize::MAX].map(group_rows), [1024, 1024, 104, 1]);
+    }
+
+    #[test]
+    fn a_sample_is_spread_over_all_groups() {
+        let groups: Vec<GroupAt> = cut(0, 3000, 1024).chain(cut(1, 10, 1024)).collect();
+        let runs = sample(&groups, 4);
+        assert_eq!(runs.len() as u64, SAMPLE_RUNS);
+        assert_eq!(runs[0], GroupAt { segment: 0, members: 0..4 });
+        assert!(runs.iter().all(|run| run.members.end - run.members.start <= 4 && !run.members.is_empty()));
+        assert!(runs.windows(2).all(|pair| pair[0].members.end <= pair[1].members.start));
+        let all = sample(&groups[3..], 4);
+        assert_eq!(all.iter().map(|run| run.members.clone()).collect::<Vec<_>>(), [0..4, 3..7, 6..10]);
+        assert!(sample(&[], 4).is_empty());
+    }
+
+    #[test]
+    fn queries_near_a_list_are_a_part() {
+        let place = |(row, list)| Place { list: ListAt { segment: 0, list }, row };
+        let mut places: Vec<Place> = [(5, 1), (9, 1), (0, 4)].map(place).to_vec();
+        places.extend((0..PART_ROWS as u64 + 1).map(|row| place((row, 8))));
+        let parts = given_parts(&places);
+        let found: Vec<_> = parts.iter().map(|part| (part.list.list, part.rows.clone())).collect();
+        let end = 3 + PART_ROWS;
+        assert_eq!(found, [(1, 0..2), (4, 2..3), (8, 3..end), (8, end..end + 1)]);
     }
 }

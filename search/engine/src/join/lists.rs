@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use spandrel_index::format::{BODY_AT, Record, VectorsOf};
+use spandrel_index::format::{BODY_AT, Directory, Record, VectorsOf};
 use spandrel_index::kernels::{BlockKernel, RightRows};
 use spandrel_index::{DType, Index, Metric, norm_squared};
 use spandrel_io::{Direct, ReadFile};
@@ -102,7 +102,8 @@ impl Lists {
             *used = true;
             return Ok(Arc::clone(list));
         }
-        let RawRows { rows, ids, inverse_norms } = self.read(at, None)?;
+        let positions = self.directory(at.segment).positions(at.list);
+        let RawRows { rows, ids, inverse_norms } = self.read(at.segment, positions)?;
         let (dtype, row_bytes) = (self.index.dtype(), self.index.row_bytes());
         let packed = self.kernel.pack_right(&rows);
         let longest = match rounds(dtype) {
@@ -149,13 +150,14 @@ impl Lists {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Entries of a list as they were given: all, or some.
-    pub(super) fn read(&self, at: ListAt, entries: Option<Range<u32>>) -> Result<RawRows, JoinError> {
-        let segment = &self.index.segments()[usize::from(at.segment)];
-        let mut positions = segment.directory.positions(at.list);
-        if let Some(entries) = entries {
-            positions = positions.start + entries.start..positions.start + entries.end;
-        }
+    pub(super) fn directory(&self, segment: u16) -> &Directory {
+        &self.index.segments()[usize::from(segment)].directory
+    }
+
+    /// Vectors of a segment as they were given.
+    pub(super) fn read(&self, segment: u16, positions: Range<u32>) -> Result<RawRows, JoinError> {
+        let file = &self.files[usize::from(segment)];
+        let segment = &self.index.segments()[usize::from(segment)];
         let stored = segment.vectors(VectorsOf::Main);
         let mut raw = RawRows::default();
         let Some(last) = positions.clone().last() else { return Ok(raw) };
@@ -167,7 +169,7 @@ impl Lists {
         let (first_page, last_page) = (layout.place(positions.start).0, layout.place(last).0);
         let mut bytes = vec![0; (last_page - first_page + 1) as usize * page_bytes]; // CAST: usize is 64 bits
         let offset = BODY_AT + first_page * page_bytes as u64; // CAST: widening
-        self.files[usize::from(at.segment)].read_into(offset, &mut bytes)?;
+        file.read_into(offset, &mut bytes)?;
         self.read.fetch_add(1, Ordering::Relaxed);
         self.read_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed); // CAST: widening
         for (number, page) in (first_page..).zip(bytes.chunks_exact(page_bytes)) {

@@ -4,7 +4,7 @@ use spandrel_index::format::VectorsOf;
 
 use super::assign::PLACE_BYTES;
 use super::gate::AHEAD;
-use super::groups::{GROUP_ROWS, SAMPLE_GROUPS, SAMPLE_ROWS};
+use super::groups::{PART_ROWS, SAMPLE_ROWS, SAMPLE_RUNS, group_rows};
 use super::lists::rounds;
 use super::reach::BUCKETS;
 
@@ -40,7 +40,7 @@ impl JoinMemory {
             .flat_map(|of| (0..of.lists()).map(|list| of.directory.positions(list).len() as u64));
         let longest = lengths.max().unwrap_or_default();
         let page = index.shape_of(VectorsOf::Main).pages.page_bytes() as u64;
-        let group = u64::from(GROUP_ROWS);
+        let group = group_rows(k as usize); // CAST: it was one
         let head_row =
             index.segments().iter().map(|of| of.heads.row_bytes() as u64).max().unwrap_or_default();
         // Those that values of a partition share are near all groups.
@@ -49,9 +49,10 @@ impl JoinMemory {
         let each = LISTS_EACH * (longest * (row + index.row_bytes() as u64) + 2 * page)
             // Rows of a group three times: as read, packed, in head space; with what is found of each.
             + group * (2 * row + head_row + k * 16 + 96)
-            + group * (longest + heads) * 4
-            // Lists of each row by distance.
-            + group * BUCKETS as u64 * 2
+            + group * longest * 4
+            // Rows by the lists that they look into, as their numbers grow; distances of a part.
+            + group * heads * 8 + heads * 96
+            + PART_ROWS as u64 * heads * 4
             + 3 * heads * head_row
             // All lists in order.
             + u64::from(index.lists()) * 8;
@@ -59,7 +60,7 @@ impl JoinMemory {
         let ahead = threads as u64 * (1 + AHEAD as u64) * group * k * 16;
         // With its neighbours twice, and the lists near it: these as they are, and by distance.
         let near = heads * 12 + BUCKETS as u64 * 14;
-        let sample = (SAMPLE_ROWS + SAMPLE_GROUPS as u64) * (k * 80 + index.row_bytes() as u64 + near + 96);
+        let sample = (SAMPLE_ROWS + SAMPLE_RUNS) * (k * 80 + index.row_bytes() as u64 + near + 96);
         let groups =
             (index.vectors().max(queries.unwrap_or_default()) / group + u64::from(index.lists())) * 32;
         JoinMemory {

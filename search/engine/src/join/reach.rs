@@ -7,6 +7,8 @@
 //! Lists are told apart by buckets of `x - 1`, a sixteenth of an octave each: `r` and `x` are those at the end of a bucket. Into the lists of
 //! the first, where `x - 1` is below 2^-12, a row always looks.
 
+use spandrel_index::kernels::below;
+
 /// Bits of a float below those that tell buckets apart: four bits of the mantissa are left.
 const SHIFT: u32 = f32::MANTISSA_DIGITS - 1 - 4;
 /// The first bucket: up to 2^-12.
@@ -36,18 +38,67 @@ impl Reach {
 
     /// The number of buckets that a row with `counts` lists in them looks into, 1 or more.
     pub(super) fn buckets(&self, counts: &[u16]) -> usize {
+        self.buckets_by(counts, |rank, bucket| Reach::cost(self.squarings, rank, bucket))
+    }
+
+    fn buckets_by(&self, counts: &[u16], cost: impl Fn(u32, usize) -> f64) -> usize {
         let mut rank = 0;
         let is_within = |&(bucket, count): &(usize, &u16)| {
             rank += u32::from(*count);
-            bucket == 0 || Reach::cost(self.squarings, rank, bucket) <= self.budget
+            bucket == 0 || cost(rank, bucket) <= self.budget
         };
         counts.iter().enumerate().take_while(is_within).count()
     }
+}
 
-    /// The last step that such a row looks into.
-    pub(super) fn last(&self, counts: &[u16]) -> u32 {
-        let buckets = self.buckets(counts);
-        if buckets == BUCKETS { u32::MAX } else { end_of(buckets - 1).to_bits() - 1 }
+/// The last step that a row which looks into so many buckets looks into.
+fn last_step(buckets: usize) -> u32 {
+    if buckets == BUCKETS { u32::MAX } else { end_of(buckets - 1).to_bits() - 1 }
+}
+
+/// Picks the lists that rows look into.
+pub(super) struct Picker {
+    reach: Reach,
+    /// Of each bucket, the cost of rank 1.
+    costs: Vec<f64>,
+    /// The last step that a row looks into at all.
+    farthest: u32,
+    /// Steps of the lists of a row.
+    steps: Vec<u32>,
+}
+
+impl Picker {
+    pub(super) fn new(reach: Reach) -> Picker {
+        let cost = |bucket| Reach::cost(reach.squarings, 1, bucket);
+        // Ranks only grow.
+        let mut alone = [0; BUCKETS];
+        alone[0] = 1;
+        Picker {
+            reach,
+            costs: (0..BUCKETS).map(cost).collect(),
+            farthest: last_step(reach.buckets(&alone)),
+            steps: Vec::new(),
+        }
+    }
+
+    /// Of lists at these squared distances, the least of them `first`, appends the places of those that a row looks into.
+    pub(super) fn pick(&mut self, first: f32, distances: &[f32], out: &mut Vec<u32>) {
+        let scale = Scale::new(first, self.reach.offset);
+        self.steps.clear();
+        self.steps.extend(distances.iter().map(|&distance| scale.step(distance)));
+        let from = out.len();
+        // Most lists are farther than any row may look.
+        below(distances, scale.bound(self.farthest), out);
+        let step = |pick: u32| self.steps[pick as usize]; // CAST: widening
+        let mut counts = [0_u16; BUCKETS];
+        for &pick in &out[from..] {
+            let count = &mut counts[bucket_of(step(pick))];
+            *count = count.saturating_add(1);
+        }
+        // The same product as in `Reach::cost`.
+        let cost = |rank: u32, bucket: usize| f64::from(rank) * self.costs[bucket];
+        let last = last_step(self.reach.buckets_by(&counts, cost));
+        out.retain(|&pick| step(pick) <= last);
     }
 }
 
@@ -59,9 +110,6 @@ pub(super) struct Scale {
 }
 
 impl Scale {
-    /// Distances as they are.
-    pub(super) const PLAIN: Scale = Scale { first: 0.0, inverse: 1.0 };
-
     /// Of a row whose nearest head is at `first`, with the offset `c`.
     pub(super) fn new(first: f32, offset: f32) -> Scale {
         Scale { first, inverse: 1.0 / (first + offset).max(f32::MIN_POSITIVE) }
@@ -73,11 +121,25 @@ impl Scale {
         ((distance - self.first) * self.inverse).max(0.0).to_bits()
     }
 
+    /// A squared distance, or a little more, behind which all steps are larger.
+    fn bound(&self, step: u32) -> f32 {
+        if step == u32::MAX {
+            return f32::INFINITY;
+        }
+        (self.first + f32::from_bits(step) / self.inverse) * 1.00001
+    }
+
     /// The bucket of a squared distance.
     #[inline]
     pub(super) fn bucket(&self, distance: f32) -> usize {
-        ((self.step(distance) >> SHIFT).saturating_sub(FIRST) as usize).min(BUCKETS - 1) // CAST: widening
+        bucket_of(self.step(distance))
     }
+}
+
+/// The bucket of a step.
+#[inline]
+fn bucket_of(step: u32) -> usize {
+    ((step >> SHIFT).saturating_sub(FIRST) as usize).min(BUCKETS - 1) // CAST: widening
 }
 
 /// The first `x - 1` behind a bucket.
@@ -106,8 +168,6 @@ mod tests {
         assert_eq!([3.0, 7.0, 11.0].map(|distance| scale.bucket(distance)), [0, 192, 208]);
         // A row that equals its head, among heads that equal each other.
         assert_eq!([0.0, 1.0].map(|distance| Scale::new(0.0, 0.0).bucket(distance)), [0, BUCKETS - 1]);
-        // Small distances as they are.
-        assert!(Scale::PLAIN.step(1e-12) < Scale::PLAIN.step(1.1e-12));
     }
 
     #[test]
@@ -127,17 +187,27 @@ mod tests {
     }
 
     #[test]
-    fn what_is_counted_is_what_is_looked_into() {
-        let scale = Scale::new(0.5, 0.25);
-        let distances: Vec<f32> = (0..2000).map(|at| 0.5 + (at * at) as f32 * 1e-4).collect();
-        let mut counts = vec![0; BUCKETS];
-        distances.iter().for_each(|&distance| counts[scale.bucket(distance)] += 1);
-        for budget in [1.0, 100.0, 1e4, 1e6, 1e20] {
-            let reach = Reach { squarings: Some(1), offset: 0.25, budget };
-            let last = reach.last(&counts);
-            let looked = distances.iter().filter(|&&distance| scale.step(distance) <= last).count();
-            let within = &counts[..reach.buckets(&counts)];
-            assert_eq!(looked, within.iter().copied().map(usize::from).sum::<usize>(), "{budget}");
+    fn what_is_picked_is_what_is_counted() {
+        for (first, offset) in [(0.5, 0.25), (0.0, 0.0), (3e30, 1e30), (1e-30, 0.0), (0.0, 7.0)] {
+            let distances: Vec<f32> = (0..2000)
+                .map(|at| first + (at * at) as f32 * 1e-4 * f32::max(first + offset, 1e-37))
+                .collect();
+            let scale = Scale::new(first, offset);
+            let mut counts = vec![0; BUCKETS];
+            distances.iter().for_each(|&distance| counts[scale.bucket(distance)] += 1);
+            for (squarings, budget) in [1.0, 100.0, 1e4, 1e6, 1e20]
+                .into_iter()
+                .flat_map(|budget| [None, Some(0), Some(3)].map(|of| (of, budget)))
+            {
+                let reach = Reach { squarings, offset, budget };
+                let mut picks = Vec::new();
+                Picker::new(reach).pick(first, &distances, &mut picks);
+                let last = last_step(reach.buckets(&counts));
+                let expected = (0..2000).filter(|&at| scale.step(distances[at as usize]) <= last);
+                assert_eq!(picks, expected.collect::<Vec<u32>>(), "{first} {squarings:?} {budget}");
+                let within = &counts[..reach.buckets(&counts)];
+                assert_eq!(picks.len(), within.iter().copied().map(usize::from).sum::<usize>(), "{budget}");
+            }
         }
     }
 }

@@ -1,7 +1,6 @@
 //! A row of a group on its way.
 use super::lists::ListAt;
 use super::nearest::RowNearest;
-use super::reach::Scale;
 
 /// An entry of a list.
 #[derive(Debug, Clone, Copy)]
@@ -29,15 +28,9 @@ impl Row {
     /// the nearest.
     pub(super) fn within(&self) -> f32 {
         let within = (self.offset + self.scale * self.nearest.limit()).max(0.0);
-        self.first + within + 2.0 * (within * self.first).sqrt()
+        let farthest = self.first + within + 2.0 * (within * self.first).sqrt();
+        if farthest.is_nan() { f32::INFINITY } else { farthest }
     }
-}
-
-/// How far a row of a group looks.
-pub(super) struct Looks {
-    pub(super) scale: Scale,
-    /// The last step of its scale.
-    pub(super) last: u32,
 }
 
 #[cfg(test)]

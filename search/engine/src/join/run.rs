@@ -107,7 +107,7 @@ impl<'a> Join<'a> {
             work.head_distances = *head_distances;
         }
         Ok(Join {
-            groups: groups(index, &queries),
+            groups: groups(index, &queries, params.k),
             index: Arc::clone(index),
             params,
             limit: radius.unwrap_or(f32::INFINITY),
@@ -260,7 +260,7 @@ impl<'a> Join<'a> {
 
     fn one(&self, group: &GroupAt, spend: Spend, scanner: &mut Scanner<'_>) -> Result<JoinGroup, JoinError> {
         let rows = self.queries.rows(&self.lists, group)?;
-        let found = scanner.scan(group, &rows, spend)?;
+        let found = scanner.scan(&rows, spend)?;
         let metric = self.index.metric();
         let neighbour = |key: crate::collect::Key| Neighbour {
             id: key.id,

@@ -20,15 +20,10 @@ pub(super) struct RowDistances {
 }
 
 impl RowDistances {
-    /// Of each of `count` rows, from the distances of all of them list by list.
-    pub(super) fn of(near: &[ListAt], distances: &[f32], count: usize) -> Vec<RowDistances> {
-        let one = |row: usize| {
-            let of_row = distances.iter().skip(row).step_by(count);
-            let lists: Vec<(ListAt, f32)> = near.iter().copied().zip(of_row.copied()).collect();
-            let first = lists.iter().map(|(_, distance)| distance.max(0.0)).fold(f32::INFINITY, f32::min);
-            RowDistances { first, lists }
-        };
-        (0..count).map(one).collect()
+    /// From the distances of a row, 0 or more.
+    pub(super) fn of(near: &[ListAt], distances: &[f32]) -> RowDistances {
+        let lists = near.iter().copied().zip(distances.iter().copied()).collect();
+        RowDistances { first: distances.iter().copied().fold(f32::INFINITY, f32::min), lists }
     }
 }
 

@@ -6,7 +6,7 @@ use std::thread;
 use spandrel_index::{Index, Location};
 
 use super::error::JoinError;
-use super::groups::{GROUP_ROWS, GroupAt, GroupRows, Queries, SAMPLE_GROUPS, SAMPLE_ROWS, sample};
+use super::groups::{GroupAt, GroupRows, Queries, SAMPLE_ROWS, SAMPLE_RUNS, group_rows, sample};
 use super::lists::{ListAt, Lists};
 use super::memory::NEAR_MAX;
 use super::nearest::RowNearest;
@@ -76,7 +76,6 @@ pub(super) struct Tuning<'a> {
 
 /// A group of the sample.
 struct Example {
-    group: GroupAt,
     rows: GroupRows,
     /// The true neighbours of its rows.
     truth: Vec<Vec<TrueNeighbour>>,
@@ -144,20 +143,19 @@ impl Tuning<'_> {
 
     /// The sample with its true neighbours.
     fn examples(&self, groups: &[GroupAt]) -> Result<(Vec<Example>, ScanWork), JoinError> {
-        let count = groups.len().clamp(1, SAMPLE_GROUPS) as u64; // CAST: widening
-        let rows = SAMPLE_ROWS.div_ceil(count).min(GROUP_ROWS.into());
-        let chosen = sample(groups, SAMPLE_GROUPS, rows);
+        let rows = SAMPLE_ROWS / SAMPLE_RUNS;
+        let chosen = sample(groups, rows);
         // Each thread compares its share with all vectors at once.
-        let most = (u64::from(GROUP_ROWS) / rows) as usize; // CAST: at most the rows of a group
+        let most = (group_rows(self.k) / rows).max(1) as usize; // CAST: at most the rows of a group
         let share = chosen.len().div_ceil(self.threads).clamp(1, most);
         let shares: Vec<&[GroupAt]> = chosen.chunks(share).collect();
         let (examples, work) = self.each(&shares, |share, scanner| {
-            let read = |group: &GroupAt| Ok((group.clone(), self.queries.rows(self.lists, group)?));
-            let groups = share.iter().map(read).collect::<Result<Vec<_>, JoinError>>()?;
+            let read = share.iter().map(|group| self.queries.rows(self.lists, group));
+            let groups = read.collect::<Result<Vec<GroupRows>, JoinError>>()?;
             let mut found = scanner.truth(&groups)?.into_iter();
-            let example = |(group, rows): (GroupAt, GroupRows)| {
+            let example = |rows: GroupRows| {
                 let truth = found.by_ref().take(rows.numbers.len()).map(|truth| self.neighbours(&truth));
-                Example { truth: truth.collect(), group, rows }
+                Example { truth: truth.collect(), rows }
             };
             Ok(groups.into_iter().map(example).collect::<Vec<_>>())
         })?;
@@ -182,10 +180,8 @@ impl Tuning<'_> {
         lists: u32,
         recall: f64,
     ) -> Result<(Option<Least>, ScanWork), JoinError> {
-        let (distances, work) = self.each(examples, |example, scanner| {
-            let (near, distances) = scanner.near_distances(&example.group, &example.rows, lists);
-            Ok(RowDistances::of(&near, distances, example.rows.numbers.len()))
-        })?;
+        let (distances, work) =
+            self.each(examples, |example, scanner| Ok(scanner.row_distances(&example.rows, lists)))?;
         let rows: Vec<(&RowDistances, &[TrueNeighbour])> = distances
             .iter()
             .zip(examples)
@@ -220,8 +216,8 @@ impl Tuning<'_> {
             let limits: Vec<f32> =
                 example.truth.iter().map(|truth| last(truth).unwrap_or(f32::NEG_INFINITY)).collect();
             let found = match spend {
-                Spend::Within { .. } => scanner.scan_within(&example.group, &example.rows, spend, &limits)?,
-                _ => scanner.scan(&example.group, &example.rows, spend)?,
+                Spend::Within { .. } => scanner.scan_within(&example.rows, spend, &limits)?,
+                _ => scanner.scan(&example.rows, spend)?,
             };
             let recall = |(found, truth): (&RowNearest, &Vec<TrueNeighbour>)| {
                 Some((recall_of(found, last(truth)?, truth.len()), truth.len()))
