@@ -226,7 +226,9 @@ impl BlockKernel {
         out.len = rows.len() / row_bytes;
         out.steps = steps;
         let padded = out.len.next_multiple_of(panel);
-        out.units.resize(padded * steps + 15, 0);
+        let units = padded * steps + 15;
+        out.units.reserve_exact(units.saturating_sub(out.units.len()));
+        out.units.resize(units, 0);
         out.skip = out.units.as_ptr().align_offset(64).min(15);
         out.terms.squared.clear();
         out.terms.inner.clear();

@@ -210,6 +210,34 @@ fn memory_is_kept_to_with_many_neighbours() {
     assert!(fs::read(built.path("a.ibin")).unwrap() == fs::read(built.path("b.ibin")).unwrap());
 }
 
+#[test]
+fn memory_is_kept_to_where_lists_do_not_stay_in_it() {
+    let built = Built { folder: tempfile::tempdir().unwrap() };
+    let [base, index] = ["b.fbin", "index"].map(|name| built.path(name));
+    run(&[
+        "data",
+        "generate",
+        "embedding",
+        "--vectors",
+        "20000",
+        "--dim",
+        "192",
+        "--dtype",
+        "f32",
+        "--out",
+        &base,
+    ]);
+    run(&["build", "--base", &base, "--metric", "l2", "--out", &index, "--no-calibrate", "--threads", "2"]);
+    let needed = built.own("a.ibin", &["--threads", "2"])["memory_needed"].as_u64().unwrap();
+    let memory = format!("{}MiB", needed.div_ceil(1 << 20) + 8);
+    let told = built.own("b.ibin", &["--threads", "2", "--memory", &memory]);
+    let [peak, allowed, read] =
+        ["memory_peak", "memory_allowed", "lists_read"].map(|key| told[key].as_u64().unwrap());
+    assert!(peak <= allowed, "{told}");
+    assert!(read > 1000, "{told}");
+    assert!(fs::read(built.path("a.ibin")).unwrap() == fs::read(built.path("b.ibin")).unwrap());
+}
+
 /// A join that is interrupted once it has written something: whether it was not done before.
 fn interrupted(index: &str, out: &str) -> bool {
     let folder = Path::new(out).with_extension("ibin.join");

@@ -20,8 +20,12 @@ pub(super) struct ListAt {
     pub(super) list: u32,
 }
 
+/// Lists that were dropped and whose memory is used again, at most. Given back to the allocator it would not all be found again: with 150 MB a join
+/// took 190.
+pub(super) const SPARE_MAX: usize = 4;
+
 /// Vectors of a list, as they are compared.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct JoinList {
     pub(super) packed: RightRows,
     /// As they were given, where products round.
@@ -35,9 +39,21 @@ pub(super) struct JoinList {
 
 impl JoinList {
     fn bytes(&self) -> u64 {
-        let all =
-            self.packed.memory_bytes() + self.rows.len() + 8 * self.ids.len() + 4 * self.inverse_norms.len();
-        all as u64 // CAST: widening
+        let others = self.rows.capacity() + 8 * self.ids.capacity() + 4 * self.inverse_norms.capacity();
+        (self.packed.memory_bytes() + others) as u64 // CAST: widening
+    }
+
+    /// Takes what was read in place of what it holds.
+    fn set(&mut self, kernel: &BlockKernel, dtype: DType, raw: &RawRows, row_bytes: usize) {
+        kernel.pack_right_into(&raw.rows, &mut self.packed);
+        replace(&mut self.ids, &raw.ids);
+        replace(&mut self.inverse_norms, &raw.inverse_norms);
+        self.longest = 0.0;
+        if rounds(dtype) {
+            replace(&mut self.rows, &raw.rows);
+            let rows = raw.rows.chunks_exact(row_bytes);
+            self.longest = rows.map(|row| norm_squared(dtype, row)).fold(0.0, f64::max) as f32; // CAST: rounds
+        }
     }
 }
 
@@ -49,12 +65,29 @@ pub(super) struct RawRows {
     inverse_norms: Vec<f32>,
 }
 
+impl RawRows {
+    fn clear(&mut self) {
+        self.rows.clear();
+        self.ids.clear();
+        self.inverse_norms.clear();
+    }
+}
+
 /// Lists that were read last, by second chance.
 #[derive(Default)]
 struct Cache {
     lists: HashMap<ListAt, (Arc<JoinList>, bool)>,
     ring: VecDeque<ListAt>,
     bytes: u64,
+    /// Those that were dropped.
+    spare: Vec<JoinList>,
+}
+
+/// What a list is read into, used again for the next.
+#[derive(Default)]
+struct Reading {
+    pages: Vec<u8>,
+    raw: RawRows,
 }
 
 /// Reads lists, and keeps some of them.
@@ -64,6 +97,8 @@ pub(super) struct Lists {
     files: Vec<Arc<ReadFile>>,
     pub(super) kernel: BlockKernel,
     cache: Mutex<Cache>,
+    /// Those that no thread uses just now.
+    readings: Mutex<Vec<Reading>>,
     bytes_max: u64,
     read: AtomicU64,
     read_bytes: AtomicU64,
@@ -85,6 +120,7 @@ impl Lists {
             kernel: BlockKernel::new(index.dtype(), index.dim()),
             index: Arc::clone(index),
             cache: Mutex::default(),
+            readings: Mutex::default(),
             bytes_max,
             read: AtomicU64::new(0),
             read_bytes: AtomicU64::new(0),
@@ -102,17 +138,13 @@ impl Lists {
             *used = true;
             return Ok(Arc::clone(list));
         }
+        let mut reading = lock(&self.readings).pop().unwrap_or_default();
         let positions = self.directory(at.segment).positions(at.list);
-        let RawRows { rows, ids, inverse_norms } = self.read(at.segment, positions)?;
-        let (dtype, row_bytes) = (self.index.dtype(), self.index.row_bytes());
-        let packed = self.kernel.pack_right(&rows);
-        let longest = match rounds(dtype) {
-            true => rows.chunks_exact(row_bytes).map(|row| norm_squared(dtype, row)).fold(0.0, f64::max),
-            false => 0.0,
-        };
-        let rows = if rounds(dtype) { rows } else { Vec::new() };
-        let longest = longest as f32; // CAST: rounds
-        let list = Arc::new(JoinList { packed, rows, ids, inverse_norms, longest });
+        self.read_into(at.segment, positions, &mut reading)?;
+        let mut list = self.lock().spare.pop().unwrap_or_default();
+        list.set(&self.kernel, self.index.dtype(), &reading.raw, self.index.row_bytes());
+        lock(&self.readings).push(reading);
+        let list = Arc::new(list);
         self.keep(at, &list);
         Ok(list)
     }
@@ -130,8 +162,13 @@ impl Lists {
                     cache.ring.push_back(oldest);
                 }
                 _ => {
-                    let dropped = cache.lists.remove(&oldest);
-                    cache.bytes -= dropped.map_or(0, |(list, _)| list.bytes());
+                    let Some((dropped, _)) = cache.lists.remove(&oldest) else { continue };
+                    cache.bytes -= dropped.bytes();
+                    if cache.spare.len() < SPARE_MAX
+                        && let Ok(dropped) = Arc::try_unwrap(dropped)
+                    {
+                        cache.spare.push(dropped);
+                    }
                 }
             }
         }
@@ -146,8 +183,7 @@ impl Lists {
     }
 
     fn lock(&self) -> MutexGuard<'_, Cache> {
-        // Nothing in a critical section panics.
-        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.cache)
     }
 
     pub(super) fn directory(&self, segment: u16) -> &Directory {
@@ -156,20 +192,30 @@ impl Lists {
 
     /// Vectors of a segment as they were given.
     pub(super) fn read(&self, segment: u16, positions: Range<u32>) -> Result<RawRows, JoinError> {
+        let mut reading = lock(&self.readings).pop().unwrap_or_default();
+        self.read_into(segment, positions, &mut reading)?;
+        let raw = std::mem::take(&mut reading.raw);
+        lock(&self.readings).push(reading);
+        Ok(raw)
+    }
+
+    fn read_into(&self, segment: u16, positions: Range<u32>, out: &mut Reading) -> Result<(), JoinError> {
+        let Reading { pages: bytes, raw } = out;
+        raw.clear();
         let file = &self.files[usize::from(segment)];
         let segment = &self.index.segments()[usize::from(segment)];
         let stored = segment.vectors(VectorsOf::Main);
-        let mut raw = RawRows::default();
-        let Some(last) = positions.clone().last() else { return Ok(raw) };
+        let Some(last) = positions.clone().last() else { return Ok(()) };
         if let Some(vectors) = &stored.resident {
-            positions.for_each(|position| self.push(vectors.record(position), &mut raw));
-            return Ok(raw);
+            positions.for_each(|position| self.push(vectors.record(position), raw));
+            return Ok(());
         }
         let (layout, page_bytes) = (stored.layout, stored.layout.page_bytes());
         let (first_page, last_page) = (layout.place(positions.start).0, layout.place(last).0);
-        let mut bytes = vec![0; (last_page - first_page + 1) as usize * page_bytes]; // CAST: usize is 64 bits
+        // What is there is written over.
+        bytes.resize((last_page - first_page + 1) as usize * page_bytes, 0); // CAST: usize is 64 bits
         let offset = BODY_AT + first_page * page_bytes as u64; // CAST: widening
-        file.read_into(offset, &mut bytes)?;
+        file.read_into(offset, bytes)?;
         self.read.fetch_add(1, Ordering::Relaxed);
         self.read_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed); // CAST: widening
         for (number, page) in (first_page..).zip(bytes.chunks_exact(page_bytes)) {
@@ -183,9 +229,9 @@ impl Lists {
         for position in positions {
             let (page, slot) = layout.place(position);
             let from = (page - first_page) as usize * page_bytes; // CAST: inside the read
-            self.push(layout.record(&bytes[from..from + page_bytes], slot), &mut raw);
+            self.push(layout.record(&bytes[from..from + page_bytes], slot), raw);
         }
-        Ok(raw)
+        Ok(())
     }
 
     fn push(&self, record: Record<'_>, raw: &mut RawRows) {
@@ -195,4 +241,16 @@ impl Lists {
             raw.inverse_norms.push(record.inverse_norm.unwrap_or_default());
         }
     }
+}
+
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing in a critical section panics.
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Puts values in place of others, with no more memory than they need.
+fn replace<T: Copy>(old: &mut Vec<T>, new: &[T]) {
+    old.clear();
+    old.reserve_exact(new.len());
+    old.extend_from_slice(new);
 }

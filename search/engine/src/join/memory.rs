@@ -5,7 +5,7 @@ use spandrel_index::format::VectorsOf;
 use super::assign::PLACE_BYTES;
 use super::gate::AHEAD;
 use super::groups::{PART_ROWS, SAMPLE_ROWS, SAMPLE_RUNS, group_rows};
-use super::lists::rounds;
+use super::lists::{SPARE_MAX, rounds};
 use super::reach::BUCKETS;
 
 /// Program, stacks, buffers of files.
@@ -67,7 +67,7 @@ impl JoinMemory {
             index: index.memory().total() as u64,
             // The parts of all threads, and all in order; or all ids in order.
             queries: groups + queries.map_or(8 * index.vectors(), |queries| queries * 2 * PLACE_BYTES),
-            threads: threads as u64 * each + ahead.max(sample),
+            threads: threads as u64 * each + ahead.max(sample) + SPARE_MAX as u64 * longest * row,
             vectors: index.vectors() * row + u64::from(index.lists()) * 256,
             fixed: FIXED_BYTES,
         }
