@@ -219,7 +219,7 @@ fn memory_is_kept_to_where_lists_do_not_stay_in_it() {
         "generate",
         "embedding",
         "--vectors",
-        "20000",
+        "40000",
         "--dim",
         "192",
         "--dtype",
@@ -229,7 +229,7 @@ fn memory_is_kept_to_where_lists_do_not_stay_in_it() {
     ]);
     run(&["build", "--base", &base, "--metric", "l2", "--out", &index, "--no-calibrate", "--threads", "2"]);
     let needed = built.own("a.ibin", &["--threads", "2"])["memory_needed"].as_u64().unwrap();
-    let memory = format!("{}MiB", needed.div_ceil(1 << 20) + 8);
+    let memory = format!("{}MiB", needed.div_ceil(1 << 20) + 36);
     let told = built.own("b.ibin", &["--threads", "2", "--memory", &memory]);
     let [peak, allowed, read] =
         ["memory_peak", "memory_allowed", "lists_read"].map(|key| told[key].as_u64().unwrap());
