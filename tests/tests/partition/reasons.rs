@@ -10,7 +10,7 @@ use super::{K, codes, matches, open, values_of};
 /// Vectors of each tenant; those of the first have lists of their own.
 const SIZES: [usize; 5] = [2200, 500, 3, 900, 40];
 
-/// A small value is compared whole whatever that costs, which was told as chosen by cost.
+/// A small value is compared whole at any cost, which was told as chosen by cost.
 #[test]
 fn a_plan_that_costs_more_is_not_said_to_be_chosen_by_cost() {
     let vectors = SIZES.iter().sum::<usize>() as u64;

@@ -171,7 +171,7 @@ class Scoring:
 
     @contextlib.contextmanager
     def keeping(self) -> Iterator[None]:
-        """Gives what has a score to an error of the search for candidates, which asks for as many as the budget."""
+        """Gives what has a score to an error of the search for candidates, whose k is the budget."""
         try:
             yield
         except _errors.SpandrelError as error:

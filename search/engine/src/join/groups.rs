@@ -13,7 +13,8 @@ use super::lists::{ListAt, Lists};
 const GROUP_ROWS: u64 = 1024;
 /// Rows of a group at least, however many neighbours each has.
 const GROUP_ROWS_LEAST: u64 = 128;
-/// Neighbours of all rows of a group at most, beyond these rows: they stay in the L2 cache. With 8 times as many 1 000 neighbours took 1.4 times the time.
+/// Neighbours of all rows of a group at most, beyond these rows: they stay in the L2 cache. With 8 times this number a join for 1 000 neighbours took
+/// 1.4 times the time.
 const GROUP_NEIGHBOURS: u64 = 1 << 17;
 /// Rows of a part at most.
 pub(super) const PART_ROWS: usize = 256;

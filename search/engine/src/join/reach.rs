@@ -51,7 +51,7 @@ impl Reach {
     }
 }
 
-/// The last step that a row which looks into so many buckets looks into.
+/// The last step that a row looks into, of one that looks into this number of buckets.
 fn last_step(buckets: usize) -> u32 {
     if buckets == BUCKETS { u32::MAX } else { end_of(buckets - 1).to_bits() - 1 }
 }
