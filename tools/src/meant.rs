@@ -16,11 +16,12 @@ pub fn say_what_is_meant(mut error: clap::Error, words: &[OsString]) -> clap::Er
     }
     let mut all = Cli::command();
     all.build();
-    let given = |of: &&clap::Command| words.iter().any(|word| word == of.get_name());
-    let Some(asked) = all.get_subcommands().find(given) else { return error };
+    let mut words = words.iter();
+    let Some(asked) = words.find_map(|word| all.find_subcommand(word)) else { return error };
     if unknown == "--index" && OF_A_FOLDER.contains(&asked.get_name()) {
         return error;
     }
+    let asked = words.find_map(|word| asked.find_subcommand(word)).unwrap_or(asked);
     let has = |of: &clap::Command, flag: &str| of.get_arguments().any(|arg| arg.get_long() == Some(flag));
     let tip = match unknown.strip_prefix("--") {
         Some(flag) => {
@@ -73,6 +74,9 @@ mod tests {
             ("bench --index i --queries q --truth t --explain", "--explain is a flag of 'spandrel query'"),
             ("build --base b --metric l2 --out o --explain", "--explain is a flag of 'spandrel query'"),
             ("build --base b --metric l2 --out o --memori 1GiB", "--memory"),
+            ("join data --self --out o.ibin", "'spandrel join --index DIR'"),
+            ("bench --index build --queries q --truth t --explain", "Usage: spandrel bench"),
+            ("data truth --base b --explain", "Usage: spandrel data truth"),
         ] {
             let words: Vec<OsString> =
                 ["spandrel"].into_iter().chain(line.split(' ')).map(Into::into).collect();

@@ -1,7 +1,7 @@
 //! A part of an index with lists and vectors of its own.
 use std::ops::Range;
 use std::panic::resume_unwind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, Scope};
@@ -137,10 +137,11 @@ impl Segment {
             })
         };
         // Those that are large are read side by side: hashing and page faults keep one processor busy with each.
+        let path = opening.manifest_path;
         let (codes, vectors, column, ids) = thread::scope(|scope| {
-            let vectors = beside(scope, vectors_in_memory, read_vectors);
-            let column = beside(scope, vectors_in_memory, read_column);
-            let ids = beside(scope, options.ids, read_ids);
+            let vectors = beside(scope, path, vectors_in_memory, read_vectors);
+            let column = beside(scope, path, vectors_in_memory, read_column);
+            let ids = beside(scope, path, options.ids, read_ids);
             (read_codes(), vectors(), column(), ids())
         });
         let (codes, vectors, column, ids) = (codes?, vectors?, column?, ids?);
@@ -324,14 +325,18 @@ impl Segment {
 /// Does something in a thread of its own, if `is_long`; else where the outcome is asked for.
 fn beside<'scope, R: Send + 'scope>(
     scope: &'scope Scope<'scope, '_>,
+    path: &'scope Path,
     is_long: bool,
-    work: impl FnOnce() -> R + Send + 'scope,
-) -> Box<dyn FnOnce() -> R + 'scope> {
+    work: impl FnOnce() -> Result<R, OpenError> + Send + 'scope,
+) -> Box<dyn FnOnce() -> Result<R, OpenError> + 'scope> {
     if !is_long {
         return Box::new(work);
     }
-    let running = scope.spawn(work);
-    Box::new(|| running.join().unwrap_or_else(|panic| resume_unwind(panic)))
+    // The system may have no thread left.
+    let running = thread::Builder::new().spawn_scoped(scope, work);
+    Box::new(move || {
+        running.map_err(|e| OpenError::read(path, e))?.join().unwrap_or_else(|panic| resume_unwind(panic))
+    })
 }
 
 /// A section, and what `read` keeps of it.

@@ -132,12 +132,15 @@ impl RangeSearch {
         whole.missing.pages += missing.pages;
         whole.limited_by = whole.limited_by.or(limited_by);
         whole.taken = whole.taken.or(taken);
-        let cursor = range.cursor();
+        let mut cursor = range.cursor();
         self.is_over = cursor.is_over() || limited_by.is_some();
         self.plan.stop.bytes_max = cursor.bytes_left;
         if cursor.bytes_left == 0 && !self.is_over {
             whole.limited_by = Some(Limit::MaxBytes);
             self.is_over = true;
+        }
+        if self.is_over {
+            cursor.lists = None;
         }
         drop(cursor);
         let found = match &mut self.best {

@@ -146,18 +146,31 @@ impl<'a> Sample<'a> {
         }
     }
 
-    /// Of what two indexes hold, the nearer to the query where both have an id: that is what their union gives.
-    pub(super) fn nearer(&self, metric: Metric, queries: &Rows, one: Held, other: Held) -> Held {
-        let mut rows = self.queries.iter().map(|&query| decode(queries.dtype(), queries.row(query)));
+    /// Of what two indexes hold, the nearer to the query where both have an id and match its filter: that is what their union gives.
+    pub(super) fn nearer(
+        &self,
+        metric: Metric,
+        queries: &Rows,
+        filters: Option<&Asked>,
+        [one, other]: [Held; 2],
+    ) -> Held {
+        let mut numbers = self.queries.iter();
         let each = one.into_iter().zip(other).map(|(one, other)| {
             // The last part is no query's.
-            let row = rows.next();
+            let query = numbers.next().copied();
+            let row = query.map(|query| decode(queries.dtype(), queries.row(query)));
+            let filter = query.zip(filters).map(|(query, asked)| asked.bound(query));
+            let matches = |held: &Stored| filter.as_ref().is_none_or(|filter| filter.matches(held));
             let of = |held: &Stored| {
                 let vector = decode(queries.dtype(), &held.vector);
                 row.as_ref().map_or(0.0, |row| sign(metric) * compare(metric, row, &vector, None).distance)
             };
             let nearer = |pair| match pair {
-                (Some(a), Some(b)) => Some(if of(&b) < of(&a) { b } else { a }),
+                (Some(a), Some(b)) => match (matches(&a), matches(&b)) {
+                    (true, false) => Some(a),
+                    (false, true) => Some(b),
+                    _ => Some(if of(&b) < of(&a) { b } else { a }),
+                },
                 (a, b) => a.or(b),
             };
             one.into_iter().zip(other).map(nearer).collect()

@@ -33,7 +33,7 @@ pub(super) fn check_examples(
     for index in indexes {
         let held = Ids::of(index, setup)?.held(&sample.ids(), &content)?;
         found = Some(match found {
-            Some(before) => sample.nearer(metric, queries, before, held),
+            Some(before) => sample.nearer(metric, queries, filters.map(Compiler::asked), [before, held]),
             None => held,
         });
     }

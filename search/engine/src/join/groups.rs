@@ -11,7 +11,9 @@ use super::lists::{ListAt, Lists};
 
 /// Rows of a group at most: a list that was brought to the processor's cache serves all rows of the group that look into it.
 const GROUP_ROWS: u64 = 1024;
-/// Rows of a group at least, however many neighbours each has.
+/// Groups that are made of few rows, where these have enough: work for many threads.
+const GROUPS: u64 = 256;
+/// Rows of a group at least, where there are more.
 const GROUP_ROWS_LEAST: u64 = 128;
 /// Neighbours of all rows of a group at most, beyond these rows: they stay in the L2 cache. With 8 times this number a join for 1 000 neighbours took
 /// 1.4 times the time.
@@ -76,9 +78,9 @@ pub(super) fn groups(index: &Index, queries: &Queries<'_>, k: usize) -> Vec<Grou
     }
 }
 
-/// Cuts members into groups of about equal numbers.
+/// Cuts members into groups of about equal numbers, `most` at most.
 fn cut(segment: u16, count: u64, most: u64) -> impl Iterator<Item = GroupAt> {
-    let pieces = count.div_ceil(most);
+    let pieces = count.div_ceil(most.min(count.div_ceil(GROUPS).max(GROUP_ROWS_LEAST)));
     let at = move |piece: u64| (u128::from(piece) * u128::from(count) / u128::from(pieces)) as u64; // CAST: at most the count
     (0..pieces).map(move |piece| GroupAt { segment, members: at(piece)..at(piece + 1) })
 }
@@ -118,7 +120,7 @@ fn own_parts(directory: &Directory, segment: u16, positions: Range<u32>) -> Vec<
     while at < positions.end {
         list = directory.list_of(at, list);
         let of_list = directory.positions(list);
-        let end = of_list.end.min(positions.end).min(at + PART_ROWS as u32); // CAST: a small constant
+        let end = of_list.end.min(positions.end).min(at.saturating_add(PART_ROWS as u32)); // CAST: a small constant
         // CAST: widening
         let rows = (at - positions.start) as usize..(end - positions.start) as usize;
         let own_from = Some((at - of_list.start) as usize);
@@ -181,8 +183,10 @@ mod tests {
             groups.iter().map(|group| group.members.end - group.members.start).collect::<Vec<_>>()
         };
         assert_eq!(sizes(0), [0; 0]);
-        assert_eq!(sizes(GROUP_ROWS), [GROUP_ROWS]);
-        assert_eq!(sizes(1 + 2 * GROUP_ROWS), [683; 3]);
+        assert_eq!(sizes(GROUP_ROWS_LEAST), [GROUP_ROWS_LEAST]);
+        assert_eq!(sizes(1 + 2 * GROUP_ROWS_LEAST), [85, 86, 86]);
+        assert_eq!(sizes(300 * GROUP_ROWS_LEAST).len() as u64, GROUPS);
+        assert_eq!(sizes(300 * GROUP_ROWS), [GROUP_ROWS; 300]);
         // Groups of many neighbours are small.
         assert_eq!([0, 1, 128, 512, 10_000, usize::MAX].map(group_rows), [1024, 1024, 1024, 256, 128, 128]);
     }
@@ -195,7 +199,7 @@ mod tests {
         assert_eq!(runs[0], GroupAt { segment: 0, members: 0..4 });
         assert!(runs.iter().all(|run| run.members.end - run.members.start <= 4 && !run.members.is_empty()));
         assert!(runs.windows(2).all(|pair| pair[0].members.end <= pair[1].members.start));
-        let all = sample(&groups[3..], 4);
+        let all = sample(&groups[groups.len() - 1..], 4);
         assert_eq!(all.iter().map(|run| run.members.clone()).collect::<Vec<_>>(), [0..4, 3..7, 6..10]);
         assert!(sample(&[], 4).is_empty());
     }

@@ -142,6 +142,10 @@ impl Lists {
         let positions = self.directory(at.segment).positions(at.list);
         self.read_into(at.segment, positions, &mut reading)?;
         let mut list = self.lock().spare.pop().unwrap_or_default();
+        // One of a long list is not kept for a short one.
+        if list.ids.capacity() > 2 * reading.raw.ids.len() {
+            list = JoinList::default();
+        }
         list.set(&self.kernel, self.index.dtype(), &reading.raw, self.index.row_bytes());
         lock(&self.readings).push(reading);
         let list = Arc::new(list);

@@ -7,6 +7,7 @@ use super::gate::AHEAD;
 use super::groups::{PART_ROWS, SAMPLE_ROWS, SAMPLE_RUNS, group_rows};
 use super::lists::{SPARE_MAX, rounds};
 use super::reach::BUCKETS;
+use super::scan::ROWS_TOGETHER;
 
 /// Program, stacks, buffers of files.
 const FIXED_BYTES: u64 = 32 << 20;
@@ -49,9 +50,9 @@ impl JoinMemory {
         let each = LISTS_EACH * (longest * (row + index.row_bytes() as u64) + 2 * page)
             // Rows of a group three times: as read, packed, in head space; with what is found of each.
             + group * (2 * row + head_row + k * 16 + 96)
-            + group * longest * 4
-            // Rows by the lists that they look into, as their numbers grow; distances of a part.
-            + group * heads * 8 + heads * 96
+            + ROWS_TOGETHER as u64 * longest * 4
+            // Rows by the lists that they look into, as their numbers grow; these lists, near any of the parts; distances of a part.
+            + group * heads * 8 + u64::from(index.lists()).min(group * heads) * 150
             + PART_ROWS as u64 * heads * 4
             + 3 * heads * head_row
             // All lists in order.

@@ -81,17 +81,17 @@ impl Picker {
         }
     }
 
-    /// Of lists at these squared distances, the least of them `first`, appends the places of those that a row looks into.
+    /// Of lists at these squared distances, the least of them `first`, the places of those that a row looks into.
     pub(super) fn pick(&mut self, first: f32, distances: &[f32], out: &mut Vec<u32>) {
         let scale = Scale::new(first, self.reach.offset);
         self.steps.clear();
         self.steps.extend(distances.iter().map(|&distance| scale.step(distance)));
-        let from = out.len();
+        out.clear();
         // Most lists are farther than any row may look.
         below(distances, scale.bound(self.farthest), out);
         let step = |pick: u32| self.steps[pick as usize]; // CAST: widening
         let mut counts = [0_u16; BUCKETS];
-        for &pick in &out[from..] {
+        for &pick in &*out {
             let count = &mut counts[bucket_of(step(pick))];
             *count = count.saturating_add(1);
         }

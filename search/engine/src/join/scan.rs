@@ -22,7 +22,7 @@ use super::error::JoinError;
 const ROUNDING: f32 = 1e-5;
 
 /// Rows that are compared with a list together: their scores stay in the L1 cache. Whole tiles of 6 rows (AVX2, NEON) and of 12 (AVX-512).
-const ROWS_TOGETHER: usize = 36;
+pub(super) const ROWS_TOGETHER: usize = 36;
 /// Vectors that are offered together to a row that has no limit yet.
 const FIRST: usize = 32;
 
@@ -176,10 +176,12 @@ impl<'a> Scanner<'a> {
             for (number, distances) in part.rows.clone().zip(near.of_rows()) {
                 let row = &mut of_rows[number];
                 row.first = distances.iter().copied().fold(f32::INFINITY, f32::min);
-                self.picks.clear();
                 match &mut picker {
                     Some(picker) => picker.pick(row.first, distances, &mut self.picks),
-                    None => below(distances, row.within(), &mut self.picks),
+                    None => {
+                        self.picks.clear();
+                        below(distances, row.within(), &mut self.picks);
+                    }
                 }
                 for rank in self.picks.iter().map(|&pick| pick as usize) {
                     looks.add(near.lists[rank], rank, number as u32); // CAST: rows of a group are numbered by u32

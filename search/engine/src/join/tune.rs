@@ -19,9 +19,9 @@ use crate::collect::Key;
 const ROWS_MIN: usize = 100;
 /// Lists near a group that its rows choose from, at least.
 const LISTS: u32 = 128;
-/// Powers that are tried, as squarings: 0, 2, 4 and 8. Which of them takes the least differs with the data: without one on Gaussian noise, the
-/// fourth or eighth on descriptors and embeddings.
-const POWERS: [Option<u32>; 4] = [None, Some(1), Some(2), Some(3)];
+/// Powers that are tried, as squarings: 0, 2, 4 and so on up to 32. Which of them takes the least differs with the data: without one on Gaussian
+/// noise, the eighth or sixteenth on descriptors and embeddings, the thirty-second for foreign queries.
+const POWERS: [Option<u32>; 6] = [None, Some(1), Some(2), Some(3), Some(4), Some(5)];
 /// Vectors that are compared in the time that a list near a group takes of each row, looked into or not.
 const VECTORS_PER_LIST: u64 = 2;
 

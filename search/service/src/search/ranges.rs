@@ -9,6 +9,11 @@ use crate::ask::EndOfRange;
 use crate::call::Call;
 use crate::refusal::Refusal;
 
+/// Bytes of a result that is held.
+const HELD_BYTES: usize = size_of::<Neighbour>();
+/// The same while those of several indexes are put together: as it was found, by its score, by its id, and as it is handed out.
+const MERGED_BYTES: usize = 144;
+
 /// Some of the vectors within a radius.
 #[derive(Debug, Default)]
 pub(crate) struct RangeFound {
@@ -67,9 +72,10 @@ impl Ranges {
         Ranges { parts, at: 0, union: Some(union) }
     }
 
-    /// Results that are held until the end, at most: the best of each index, where their number is bounded.
-    pub(crate) fn held_max(&self) -> usize {
-        self.parts.iter().map(Ranging::held_max).sum()
+    /// Bytes of the results that are held until the end, at most: the best of each index, where their number is bounded.
+    pub(crate) fn held_bytes(&self) -> usize {
+        let each = if self.union.is_some() { MERGED_BYTES } else { HELD_BYTES };
+        self.parts.iter().map(Ranging::held_max).sum::<usize>().saturating_mul(each)
     }
 
     /// Number of the index that is searched, and the bytes of the numbers of lists that it holds to its end; none before its first part.

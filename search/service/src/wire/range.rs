@@ -85,7 +85,7 @@ async fn answer(
     let call = Call::of(entry);
     let of_message = form.message_bytes.saturating_sub(MESSAGE_REST) / RESULT_BYTES;
     let results_max = of_message.clamp(1, RESULTS_MAX);
-    let best = entry.room(ranges.held_max().saturating_mul(RESULT_BYTES), "max_results")?;
+    let best = entry.room(ranges.held_bytes(), "max_results")?;
     // The first part of an index finds its lists.
     let mut lists: Option<(usize, Room<'_>)> = None;
     loop {
@@ -95,7 +95,7 @@ async fn answer(
         if lists.as_ref().is_none_or(|&(of, _)| of != number) {
             // Those of the index before go first.
             drop(lists.take());
-            lists = Some((number, entry.room(list_bytes, "radius")?));
+            lists = Some((number, room_for(list_bytes, entry, number == 0).await?));
         }
         let mut room = Some(room);
         let mut indexes = found.indexes.chunks(results_max);

@@ -10,7 +10,7 @@ use super::answers::{Answers, Cut, FileState};
 use crate::{Advised, write_file};
 
 /// Version of the folder's content.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 /// Files of answers at most: each has a buffer.
 const FILES_MAX: u64 = 256;
 

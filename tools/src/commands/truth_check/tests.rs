@@ -135,7 +135,7 @@ fn of_an_id_of_two_indexes_the_nearer_is_compared() {
         sample.ids().iter().map(|ids| ids.iter().map(stored).collect()).collect()
     };
     let check = |one, other| {
-        let found = sample.nearer(Metric::InnerProduct, &queries, one, other);
+        let found = sample.nearer(Metric::InnerProduct, &queries, None, [one, other]);
         sample.check(Metric::InnerProduct, &queries, None, &found).is_ok()
     };
     assert!(check(held(1.0, 0), held(-0.5, 0)) && check(held(-0.5, 0), held(1.0, 0)));
