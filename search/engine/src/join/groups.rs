@@ -11,8 +11,8 @@ use super::lists::{ListAt, Lists};
 
 /// Rows of a group at most: a list that was brought to the processor's cache serves all rows of the group that look into it.
 const GROUP_ROWS: u64 = 1024;
-/// Groups that are made of few rows, where these have enough: work for many threads.
-const GROUPS: u64 = 256;
+/// Groups that few rows are cut into at least, where each has [`GROUP_ROWS_LEAST`] of them: work for many threads.
+const GROUPS: u64 = 64;
 /// Rows of a group at least, where there are more.
 const GROUP_ROWS_LEAST: u64 = 128;
 /// Neighbours of all rows of a group at most, beyond these rows: they stay in the L2 cache. With 8 times this number a join for 1 000 neighbours took
